@@ -1,0 +1,151 @@
+import type { Artefact, Locals } from '../../src/rendering/artefact.ts';
+
+const executable = 0o755;
+
+const usesRedis = ({ deployment }: Locals) => deployment.redis;
+const hasChannels = ({ deployment }: Locals) => deployment.channels.length > 0;
+
+/** Rows for files that share a folder, an ending and everything else. */
+function all(names: readonly string[], pattern: string, rest: Omit<Artefact, 'template'> = {}): Artefact[] {
+  return names.map((name) => ({ template: pattern.replace('*', name), ...rest }));
+}
+
+/** What the app part writes. */
+export const artefacts: readonly Artefact[] = [
+  // The stack
+  { template: 'compose.yaml' },
+  { template: 'compose._environment_.yaml' },
+  { template: '.env._environment_.example' },
+  { template: '.env._environment_.example', path: '.env._environment_', kind: 'seeded', mode: 0o600 },
+
+  // nginx
+  ...all(['nginx', 'active-upstream', '_environment_/server', '_environment_/real-ip'], 'nginx/*.conf'),
+  ...all(
+    [
+      'admin-access',
+      'admin-only',
+      'affinity',
+      'asset-cache',
+      'asset',
+      'bulk',
+      'limits',
+      'log',
+      'paths',
+      'policies',
+      'proxy-headers',
+      'proxy',
+      'refused-paths',
+      'security-headers',
+      'tls',
+      'upstream',
+    ],
+    'nginx/snippets/*.conf',
+  ),
+  ...all(['too-large', 'too-many', 'unavailable'], 'nginx/pages/*.html'),
+  ...all(['too-large', 'too-many', 'unavailable'], 'nginx/pages/*.json'),
+  { template: 'nginx/start.d/50-certificate.sh', mode: executable },
+  {
+    template: 'nginx/lego/renew.sh',
+    mode: executable,
+    when: ({ deployment }) => deployment.letsEncrypt,
+  },
+
+  // PostgreSQL and Redis
+  ...all(['postgresql', 'pg_hba'], 'database/*.conf'),
+  ...all(
+    [
+      'passwords',
+      'privileges',
+      'purge',
+      'roles',
+      'row-level-security',
+      'row-level-security-undo',
+      'secure',
+      'state',
+      'tables',
+    ],
+    'database/sql/*.sql',
+  ),
+  { template: 'database/sql/channels.sql', when: hasChannels },
+  ...all(['init/10-roles', 'purge', 'secure'], 'database/*.sh', { mode: executable }),
+  { template: 'database/sync-channels.sh', mode: executable, when: hasChannels },
+  { template: 'redis/redis.conf', when: usesRedis },
+  { template: 'redis/start.sh', mode: executable, when: usesRedis },
+
+  // Botpress
+  ...all(['entrypoint', 'health'], 'botpress/*.sh', { mode: executable }),
+  ...all(['channels', 'database'], 'botpress/*.sh'),
+  { template: 'botpress/channels/_bot_/_channel_.json' },
+  { template: 'botpress/data/global/workspaces.json' },
+  ...all(
+    ['bot.config', 'flows/main.flow', 'flows/main.ui', 'content-elements/builtin_text'],
+    'botpress/data/bots/_bot_/*.json',
+  ),
+
+  // Commands
+  ...all(['check', 'compose', 'down', 'logs', 'rotate', 'secure-database', 'status', 'up'], 'bin/*', {
+    mode: executable,
+  }),
+  ...all(
+    [
+      'certificate',
+      'compose',
+      'deployment',
+      'diagnosis',
+      'environment',
+      'lock',
+      'output',
+      'preflight',
+      'requests',
+      'rotation',
+      'secrets',
+      'services',
+    ],
+    'bin/lib/*.sh',
+  ),
+  ...all(
+    [
+      'certificates',
+      'conversation',
+      'database',
+      'environment-variables',
+      'firewall',
+      'health-checks',
+      'load-balancer',
+      'redis',
+      'rollback',
+      'secrets',
+      'static-assets',
+      'webhooks',
+    ],
+    'bin/lib/checks/*.sh',
+  ),
+  { template: '.shellcheckrc' },
+
+  // Typed configuration
+  ...all(['package', 'package-lock', 'tsconfig'], 'config/*.json'),
+  { template: 'config/README.md' },
+  ...all(
+    [
+      'address',
+      'configuration',
+      'environments',
+      'index',
+      'mistake',
+      'rules',
+      'schema',
+      'secret',
+      'show',
+      'variables',
+    ],
+    'config/src/*.ts',
+  ),
+  { template: 'config/test/configuration.test.ts' },
+
+  // The repository itself
+  { template: 'README.md' },
+  ...all(['architecture'], 'docs/*.md'),
+  ...all(['dockerignore', 'editorconfig', 'gitattributes', 'gitignore'], '.*'),
+  { template: '.github/dependabot.yml', when: ({ deployment }) => deployment.ci === 'github' },
+  { template: 'renovate.json', when: ({ deployment }) => deployment.ci !== 'github' },
+];

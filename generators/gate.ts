@@ -1,0 +1,180 @@
+import { distance } from 'fastest-levenshtein';
+import * as z from 'zod';
+import type { Answers } from '../src/deployment/answers.ts';
+import { deriveEnvironments } from '../src/deployment/environments.ts';
+import { InputError, showValue, type Problem } from '../src/deployment/errors.ts';
+import { questions, setAt, valueAt } from './table.ts';
+
+let schema: z.ZodType<Answers> | undefined;
+
+/** The zod object of all answers, built from the question table once. Strict: unknown keys are errors. */
+export function answersSchema(): z.ZodType<Answers> {
+  schema ??= buildSchema();
+  return schema;
+}
+
+function buildSchema(): z.ZodType<Answers> {
+  const shape: Record<string, unknown> = {};
+  for (const { path, field, help } of questions) setAt(shape, path, (field as z.ZodType).describe(help));
+  return toObject(shape) as unknown as z.ZodType<Answers>;
+}
+
+function toObject(shape: Record<string, unknown>): z.ZodType {
+  return z.strictObject(
+    Object.fromEntries(
+      Object.entries(shape).map(([key, value]) => [
+        key,
+        value instanceof z.ZodType ? value : toObject(value as Record<string, unknown>),
+      ]),
+    ),
+    { error: (issue) => (issue.code === 'invalid_type' ? 'is not an object' : undefined) },
+  );
+}
+
+/** JSON Schema (draft 2020-12) of the answers file. Every key may be left out there: flags and defaults fill in. */
+export function answersJsonSchema(): object {
+  const schema = z.toJSONSchema(answersSchema(), { io: 'input', unrepresentable: 'any' }) as JsonSchema;
+  for (const { path, default: value } of questions)
+    if (typeof value !== 'function') schemaAt(schema, path).default = value;
+  dropRequired(schema);
+  return { ...schema, title: 'Answers of generator-botpress-prod' };
+}
+
+interface JsonSchema {
+  properties?: Record<string, JsonSchema>;
+  required?: string[];
+  default?: unknown;
+}
+
+function schemaAt(schema: JsonSchema, path: string): JsonSchema {
+  return path.split('.').reduce((object, key) => object.properties?.[key] ?? object, schema);
+}
+
+function dropRequired(schema: JsonSchema): void {
+  delete schema.required;
+  for (const property of Object.values(schema.properties ?? {})) dropRequired(property);
+}
+
+/**
+ * The one gate: whatever its source, what was answered is parsed here and nowhere else.
+ * Throws an InputError that lists every mistake at once.
+ */
+export function parseAnswers(candidate: unknown): Answers {
+  const result = answersSchema().safeParse(candidate);
+  if (!result.success)
+    throw new InputError(result.error.issues.flatMap((issue) => toProblems(issue, candidate)));
+  const problems = findContradictions(result.data);
+  if (problems.length > 0) throw new InputError(problems);
+  return result.data;
+}
+
+function toProblems(issue: z.core.$ZodIssue, candidate: unknown): Problem[] {
+  const path = issue.path.map(String);
+  if (issue.code === 'unrecognized_keys')
+    return issue.keys.map((key) => unknownKey([...path, key].join('.')));
+  const question = questions.find(
+    ({ path: known }) => path.join('.') === known || path.join('.').startsWith(`${known}.`),
+  );
+  const value = valueAt(candidate as Partial<Answers>, path.join('.'));
+  return [
+    {
+      field: formatPath(path),
+      ...(value !== undefined && { value: showValue(value) }),
+      reason: value === undefined ? 'is missing' : issue.message,
+      mend: question?.mend ?? 'give an object with the keys of `botpress-prod schema`',
+    },
+  ];
+}
+
+/** `bots.0` → `bots[0]` */
+function formatPath(path: readonly string[]): string {
+  return (
+    path.map((key, index) => (/^\d+$/.test(key) ? `[${key}]` : index === 0 ? key : `.${key}`)).join('') ||
+    'answers'
+  );
+}
+
+/** An unknown key is a mistake, never ignored: a silent typo would be a silent wrong answer. */
+export function unknownKey(key: string): Problem {
+  const nearest = nearestOf(
+    key,
+    questions.flatMap(({ path }) => [path, path.split('.')[0] ?? path]),
+  );
+  return {
+    field: showValue(key).slice(1, -1),
+    reason: 'is not an answer',
+    mend: nearest ? `did you mean ${nearest}?` : 'see `botpress-prod schema` for the known ones',
+  };
+}
+
+/** The known word nearest to a misspelt one, if it is near enough to be meant. */
+export function nearestOf(word: string, known: readonly string[]): string | undefined {
+  if (word.length > 60) return undefined;
+  const [best] = known
+    .map((candidate) => ({ candidate, far: distance(word.toLowerCase(), candidate.toLowerCase()) }))
+    .sort((a, b) => a.far - b.far);
+  return best && best.far <= Math.max(2, Math.floor(best.candidate.length / 3)) ? best.candidate : undefined;
+}
+
+/** Answers that are each right but cannot be together. */
+function findContradictions(answers: Answers): Problem[] {
+  const problems: Problem[] = [];
+  const refuse = (field: string, value: unknown, reason: string, mend: string) =>
+    problems.push({ field, value: showValue(value), reason, mend });
+
+  if (answers.edition === 'community') {
+    if (answers.scaling.replicas > 1)
+      refuse(
+        'scaling.replicas',
+        answers.scaling.replicas,
+        'the community edition runs on one node: its locks, caches and sockets are not shared',
+        'set edition to pro, or replicas to 1',
+      );
+    if (answers.languages.length > 1)
+      refuse(
+        'languages',
+        answers.languages,
+        'the community edition stops when a bot has more than one language',
+        'set edition to pro, or name one language',
+      );
+  }
+
+  const environments = deriveEnvironments(answers);
+  reportDoubles(problems, 'environments', environments, ({ name }) => name, 'the same name twice');
+  reportDoubles(
+    problems,
+    'environments',
+    environments.flatMap(({ name, bind, httpPort, httpsPort, secure }) =>
+      [httpPort, ...(secure ? [httpsPort] : [])].map((port) => ({ name, key: `${bind}:${port}` })),
+    ),
+    ({ key }) => key,
+    'the same address and port twice on one host',
+  );
+  for (const { name, tls, httpPort, domain } of environments) {
+    if (tls === 'letsencrypt' && httpPort !== 80)
+      refuse(
+        'environments',
+        name,
+        "Let's Encrypt proves a domain over port 80",
+        'set httpPort to 80, or tls to provided or self-signed',
+      );
+    if (domain.length > 253)
+      refuse('environments', name, 'its derived host name is too long', 'give it a domain');
+  }
+  return problems;
+}
+
+function reportDoubles<T extends { name: string }>(
+  problems: Problem[],
+  field: string,
+  entries: readonly T[],
+  key: (entry: T) => string,
+  reason: string,
+): void {
+  const seen = new Set<string>();
+  for (const entry of entries) {
+    if (seen.has(key(entry)))
+      problems.push({ field, value: showValue(key(entry)), reason, mend: `change the entry ${entry.name}` });
+    seen.add(key(entry));
+  }
+}

@@ -1,0 +1,60 @@
+import { questionsOf, type Ask } from '../../src/deployment/question.ts';
+import { email, integer, list, ratio, yesOrNo } from '../fields.ts';
+
+const ask: Ask = ({ draft }) => draft.monitoring ?? true;
+
+export const questions = questionsOf('operations', [
+  {
+    path: 'monitoring',
+    message: 'Monitoring and alerts?',
+    help: 'Metrics, dashboards and alerts beside the stack.',
+    field: yesOrNo,
+    default: true,
+    mend: 'answer true or false',
+  },
+  {
+    path: 'alerts.slack',
+    message: 'Alerts to Slack?',
+    help: 'Sends alerts to a Slack webhook, which is a secret of the environment.',
+    field: yesOrNo,
+    default: false,
+    mend: 'answer true or false',
+    ask,
+  },
+  {
+    path: 'alerts.email',
+    message: 'Alerts by e-mail to (comma-separated; empty for none)',
+    help: 'Addresses that receive alerts.',
+    field: list(email),
+    default: [],
+    mend: 'use addresses like ops@acme.example',
+    ask,
+  },
+  {
+    path: 'alerts.errorRate',
+    message: 'Alert above this ratio of failed requests',
+    help: 'Ratio of failed requests from which an alert fires, 0 to 1.',
+    field: ratio,
+    default: 0.05,
+    mend: 'give a ratio like 0.05',
+    ask,
+  },
+  {
+    path: 'alerts.responseTimeMs',
+    message: 'Alert above this response time (milliseconds)',
+    help: 'Response time in milliseconds from which an alert fires.',
+    field: integer(1, 600_000),
+    default: 5000,
+    mend: 'give milliseconds, like 5000',
+    ask,
+  },
+  {
+    path: 'alerts.memoryUsage',
+    message: 'Alert above this share of memory',
+    help: 'Share of the memory limit from which an alert fires, 0 to 1.',
+    field: ratio,
+    default: 0.9,
+    mend: 'give a ratio like 0.9',
+    ask,
+  },
+]);

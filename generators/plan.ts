@@ -1,0 +1,57 @@
+import { randomBytes } from 'node:crypto';
+import manifest from '../package.json' with { type: 'json' };
+import type { Answers } from '../src/deployment/answers.ts';
+import { deriveDeployment, type Deployment } from '../src/deployment/deployment.ts';
+import type { Part } from '../src/deployment/question.ts';
+import { SECRET_BYTES } from '../src/deployment/secrets.ts';
+import { renderArtefacts } from '../src/rendering/artefact.ts';
+import { checkPlan } from '../src/rendering/check.ts';
+import type { Plan, PlannedFile } from '../src/rendering/plan.ts';
+import { artefacts } from './table.ts';
+
+export const { version } = manifest;
+
+/**
+ * The plan for a set of answers: every file of every part, rendered and checked. Pure but for the random secrets,
+ * which the repository only takes where there is none yet.
+ * Throws when a rendered text breaks the rules of its format: a fault of the generator, never of the user.
+ */
+export function buildPlan(answers: Answers, randomSecret: () => string = makeSecret): Plan {
+  const deployment = deriveDeployment(answers);
+  const files = [
+    ...Object.entries(artefacts).flatMap(([part, rows]) => renderArtefacts(part as Part, rows, deployment)),
+    ...planSecrets(deployment, randomSecret),
+  ].sort((a, b) => (a.path < b.path ? -1 : 1));
+  const faults = checkPlan(
+    files,
+    deployment.environments.map(({ name }) => name),
+  );
+  if (faults.length > 0)
+    throw new Error(
+      `the generator made files that cannot be right; nothing was written\n${faults
+        .map(({ path, reason }) => `  ${path}: ${reason}`)
+        .join('\n')}`,
+    );
+  return { generator: version, answers, files };
+}
+
+/** 256 bits in the URL-safe base64 alphabet. */
+function makeSecret(): string {
+  return randomBytes(SECRET_BYTES).toString('base64url');
+}
+
+/**
+ * The random secrets of each environment. Their folder has mode 700; inside, a container's uid must be able to read
+ * through a bind mount, and compose ignores uid and mode of secrets that are files.
+ */
+function planSecrets(deployment: Deployment, randomSecret: () => string): PlannedFile[] {
+  return deployment.environments.flatMap(({ name: environment }) =>
+    deployment.randomSecrets.map(({ name }) => ({
+      path: `secrets/${environment}/${name}`,
+      kind: 'secret' as const,
+      mode: 0o644,
+      template: name,
+      content: `${randomSecret()}\n`,
+    })),
+  );
+}

@@ -1,0 +1,45 @@
+import type { Answers } from '../src/deployment/answers.ts';
+import type { AnyQuestion, Part } from '../src/deployment/question.ts';
+import type { Artefact } from '../src/rendering/artefact.ts';
+import { artefacts as appArtefacts } from './app/files.ts';
+import { questions as appQuestions } from './app/questions.ts';
+import { questions as backupQuestions } from './backup/questions.ts';
+import { questions as ciQuestions } from './ci/questions.ts';
+import { questions as operationsQuestions } from './operations/questions.ts';
+import { questions as scaleQuestions } from './scale/questions.ts';
+
+/** The question table: every row of every part, in the order in which they are asked. */
+export const questions: readonly AnyQuestion[] = [
+  ...appQuestions,
+  ...scaleQuestions,
+  ...backupQuestions,
+  ...ciQuestions,
+  ...operationsQuestions,
+];
+
+/** The artefact table, part by part. A part appears here as soon as it writes files. */
+export const artefacts: Partial<Record<Part, readonly Artefact[]>> = { app: appArtefacts };
+
+/** Parts that write files, and so can be asked for by name. */
+export const writtenParts = Object.keys(artefacts) as Part[];
+
+/** Value of the answers at a dotted path. */
+export function valueAt(answers: Partial<Answers>, path: string): unknown {
+  return path
+    .split('.')
+    .reduce<unknown>((value, key) => (value as Record<string, unknown> | undefined)?.[key], answers);
+}
+
+/** Sets the value at a dotted path, making the objects on the way. */
+export function setAt(target: object, path: string, value: unknown): void {
+  const keys = path.split('.');
+  const last = keys.pop() ?? path;
+  const holder = keys.reduce<Record<string, unknown>>(
+    (object, key) => {
+      object[key] ??= {};
+      return object[key] as Record<string, unknown>;
+    },
+    target as Record<string, unknown>,
+  );
+  holder[last] = value;
+}

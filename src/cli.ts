@@ -1,0 +1,11 @@
+#!/usr/bin/env node
+import manifest from '../package.json' with { type: 'json' };
+
+const words = process.argv.slice(2);
+// Answered before anything else is loaded: it then takes about as long as Node itself.
+if (words.includes('--version') && !words.includes('--')) {
+  process.stdout.write(`${manifest.version}\n`);
+} else {
+  const { runCommand } = await import('./cli/command.ts');
+  process.exitCode = await runCommand(words);
+}

@@ -1,0 +1,111 @@
+/**
+ * The answers: what the user chose, after the gate. Prompts, flags, the answers file and `.yo-rc.json` all end in
+ * this one shape. The question table (`generators/<part>/questions.ts`) holds one row for each leaf of it, and the
+ * compiler refuses a row whose zod field does not produce the leaf's type.
+ *
+ * Secrets are never answers.
+ */
+
+export const EDITIONS = ['community', 'pro'] as const;
+export const CHANNELS = [
+  'web',
+  'messenger',
+  'slack',
+  'telegram',
+  'twilio',
+  'teams',
+  'smooch',
+  'vonage',
+] as const;
+export const TLS_MODES = ['letsencrypt', 'provided', 'self-signed'] as const;
+export const TARGETS = ['compose', 'swarm', 'kubernetes'] as const;
+export const ROLLOUTS = ['blue-green', 'recreate'] as const;
+export const BACKUP_TARGETS = ['local', 's3', 'gcs', 'azure', 'sftp'] as const;
+export const CI_SYSTEMS = ['github', 'gitlab', 'none'] as const;
+
+export type Edition = (typeof EDITIONS)[number];
+export type ChannelName = (typeof CHANNELS)[number];
+export type TlsMode = (typeof TLS_MODES)[number];
+export type Target = (typeof TARGETS)[number];
+export type Rollout = (typeof ROLLOUTS)[number];
+export type BackupTarget = (typeof BACKUP_TARGETS)[number];
+export type CiSystem = (typeof CI_SYSTEMS)[number];
+
+/** One environment with overrides of what is derived; a bare name stands for `{ name }`. */
+export interface EnvironmentAnswer {
+  name: string;
+  /** Host name; derived: localhost for development, the domain for production, else a label before the domain. */
+  domain?: string | undefined;
+  /** Derived: none for localhost, else the answer `tls`. */
+  tls?: TlsMode | 'none' | undefined;
+  /** Address of the host on which the ports are published. */
+  bind?: string | undefined;
+  httpPort?: number | undefined;
+  httpsPort?: number | undefined;
+  /** Lowest confidence (0 to 1) at which an intent is answered. */
+  confidence?: number | undefined;
+}
+
+export interface Answers {
+  name: string;
+  domain: string;
+  contact: string;
+  bots: string[];
+  languages: string[];
+  edition: Edition;
+  environments: (string | EnvironmentAnswer)[];
+  channels: ChannelName[];
+  tls: TlsMode;
+  access: {
+    /** Networks (CIDR) from which the admin and studio pages can be reached. */
+    admin: string[];
+    /** Origins of the sites that embed the webchat. */
+    embed: string[];
+  };
+  database: {
+    rowLevelSecurity: boolean;
+    /** Days after which messages and other rows that Botpress never cleans are deleted; 0 keeps them for ever. */
+    retentionDays: number;
+  };
+  /** Language server and duckling of one's own beside the bots. */
+  nlu: boolean;
+  scaling: { target: Target; replicas: number; deployment: Rollout };
+  backup: {
+    targets: BackupTarget[];
+    /** Cron expression with five fields. */
+    schedule: string;
+    retention: { daily: number; weekly: number; monthly: number };
+  };
+  ci: CiSystem;
+  monitoring: boolean;
+  alerts: {
+    slack: boolean;
+    email: string[];
+    /** Ratio 0 to 1. */
+    errorRate: number;
+    responseTimeMs: number;
+    /** Ratio 0 to 1. */
+    memoryUsage: number;
+  };
+}
+
+/** The answers as `.yo-rc.json` and the answers file hold them. */
+export type StoredAnswers = Answers;
+
+/** Dotted paths of the leaves of `Answers`: `name`, `backup.retention.daily` … Lists are leaves. */
+export type AnswerPath = LeafPath<Answers>;
+
+type LeafPath<T> = {
+  [K in keyof T & string]: T[K] extends readonly unknown[] | string | number | boolean
+    ? K
+    : `${K}.${LeafPath<T[K]>}`;
+}[keyof T & string];
+
+/** The type at a dotted path of `T`. */
+export type ValueAt<T, P extends string> = P extends `${infer K}.${infer Rest}`
+  ? K extends keyof T
+    ? ValueAt<T[K], Rest>
+    : never
+  : P extends keyof T
+    ? T[P]
+    : never;

@@ -1,0 +1,176 @@
+import type { Answers, ChannelName, CiSystem, Edition, Rollout, Target } from './answers.ts';
+import { messagingChannels, type Channel } from './channels.ts';
+import { deriveDatabase, type Database } from './database.ts';
+import { deriveEnvironments, type Environment } from './environments.ts';
+import { BOTPRESS_VERSION, IMAGES, POSTGRES_MAJOR } from './images.ts';
+import type { Secret } from './secrets.ts';
+
+export type Colour = 'blue' | 'green';
+
+/** One Botpress server of an environment: one compose service. */
+export interface Node {
+  /** Name of the compose service, also the node's `SERVER_ID`. */
+  service: string;
+  /** Absent when rollouts recreate the server in place. */
+  colour?: Colour;
+  /** The one node of its colour that creates and migrates tables; the others start after it. */
+  migrator: boolean;
+  /** Service whose health this node waits for, because two nodes must never create tables at once. */
+  after?: string;
+  /** Started by `bin/up`; the idle colour is started by a rollout only. */
+  active: boolean;
+}
+
+export interface Bot {
+  id: string;
+  /** Prefix of the variables with this bot's channel credentials: `support-desk` → `SUPPORT_DESK`. */
+  prefix: string;
+  /** Secret file with the channel credentials; only where the deployment has messaging channels. */
+  credentials: string;
+}
+
+/** What is deployed: the answers plus everything derived from them. Templates see this and nothing else. */
+export interface Deployment {
+  name: string;
+  title: string;
+  domain: string;
+  contact: string;
+  bots: Bot[];
+  languages: string[];
+  defaultLanguage: string;
+  edition: Edition;
+  pro: boolean;
+  botpressVersion: string;
+  postgresMajor: number;
+  environments: Environment[];
+  /** The environment that `bin/up` starts when none is named. */
+  firstEnvironment: Environment;
+  production: Environment;
+  channelNames: ChannelName[];
+  webchat: boolean;
+  /** Messaging channels; webchat is not one of them. */
+  channels: Channel[];
+  anyTls: boolean;
+  letsEncrypt: boolean;
+  access: { admin: string[]; embed: string[] };
+  nlu: boolean;
+  images: typeof IMAGES;
+  target: Target;
+  rollout: Rollout;
+  blueGreen: boolean;
+  /** Nodes that serve at the same time. */
+  replicas: number;
+  /** More than one node serves: Redis, websocket transport only. */
+  cluster: boolean;
+  redis: boolean;
+  nodes: Node[];
+  activeNodes: Node[];
+  database: Database;
+  secrets: Secret[];
+  randomSecrets: Secret[];
+  providedSecrets: Secret[];
+  ci: CiSystem;
+}
+
+/** Everything that follows from the answers. Pure: same answers, same deployment. */
+export function deriveDeployment(answers: Answers): Deployment {
+  const { replicas, deployment: rollout, target } = answers.scaling;
+  const blueGreen = rollout === 'blue-green';
+  const pro = answers.edition === 'pro';
+  const cluster = replicas > 1;
+  const environments = deriveEnvironments(answers);
+  const nodes = deriveNodes(blueGreen, replicas);
+  const database = deriveDatabase(
+    // While a rollout that recreates stops one node, its successor may already connect.
+    blueGreen ? nodes.length : nodes.length + 1,
+    answers.database.rowLevelSecurity,
+    answers.database.retentionDays,
+  );
+  const channels = messagingChannels(answers.channels);
+  const bots = answers.bots.map((id) => ({
+    id,
+    prefix: id.replaceAll('-', '_').toUpperCase(),
+    credentials: `channels-${id}.env`,
+  }));
+  const secrets = deriveSecrets(database, bots, channels, pro, cluster);
+  const [firstEnvironment] = environments;
+  const production =
+    environments.find(({ name }) => name === 'production') ?? environments[environments.length - 1];
+  if (!firstEnvironment || !production) throw new Error('answers without an environment passed the gate');
+  return {
+    name: answers.name,
+    title: answers.name.replaceAll('-', ' ').replace(/^./, (letter) => letter.toUpperCase()),
+    domain: answers.domain,
+    contact: answers.contact,
+    bots,
+    languages: answers.languages,
+    defaultLanguage: answers.languages[0] ?? 'en',
+    edition: answers.edition,
+    pro,
+    botpressVersion: BOTPRESS_VERSION,
+    postgresMajor: POSTGRES_MAJOR,
+    environments,
+    firstEnvironment,
+    production,
+    channelNames: answers.channels,
+    webchat: answers.channels.includes('web'),
+    channels,
+    anyTls: environments.some(({ secure }) => secure),
+    letsEncrypt: environments.some(({ tls }) => tls === 'letsencrypt'),
+    access: answers.access,
+    nlu: answers.nlu,
+    images: IMAGES,
+    target,
+    rollout,
+    blueGreen,
+    replicas,
+    cluster,
+    redis: cluster,
+    nodes,
+    activeNodes: nodes.filter(({ active }) => active),
+    database,
+    secrets,
+    randomSecrets: secrets.filter(({ origin }) => origin === 'random'),
+    providedSecrets: secrets.filter(({ origin }) => origin === 'provided'),
+    ci: answers.ci,
+  };
+}
+
+function deriveNodes(blueGreen: boolean, replicas: number): Node[] {
+  const numbers = Array.from({ length: replicas }, (_, index) => index + 1);
+  const nodesOf = (first: string, active: boolean, colour?: Colour): Node[] =>
+    numbers.map((number) => ({
+      service: number === 1 ? first : `${first}-${number}`,
+      ...(colour && { colour }),
+      migrator: number === 1,
+      ...(number > 1 && { after: first }),
+      active,
+    }));
+  return blueGreen
+    ? [...nodesOf('botpress-blue', true, 'blue'), ...nodesOf('botpress-green', false, 'green')]
+    : nodesOf('botpress', true);
+}
+
+function deriveSecrets(
+  database: Database,
+  bots: Bot[],
+  channels: Channel[],
+  pro: boolean,
+  redis: boolean,
+): Secret[] {
+  const random = (name: string, purpose: string): Secret => ({ name, purpose, origin: 'random' });
+  const provided = (name: string, purpose: string): Secret => ({ name, purpose, origin: 'provided' });
+  return [
+    random('postgres-password', 'PostgreSQL superuser; used by start-up and bin/secure-database only'),
+    ...Object.values(database.roles).map(({ name, secret, purpose }) =>
+      random(secret, `PostgreSQL role ${name}: ${purpose}`),
+    ),
+    ...(redis ? [random('redis-password', 'Redis')] : []),
+    random('app-secret', 'signs the sessions of the admin pages; changing it logs everybody out'),
+    random('admin-password', 'first administrator, made at the first boot'),
+    ...(pro ? [provided('license-key', 'Botpress Pro licence')] : []),
+    ...(channels.length > 0
+      ? bots.map(({ id, credentials }) => provided(credentials, `channel credentials of the bot ${id}`))
+      : []),
+  ];
+}

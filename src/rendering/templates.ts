@@ -1,0 +1,18 @@
+import { readFileSync } from 'node:fs';
+import { join } from 'node:path';
+import { compileTemplate, type TemplateFunction } from './template.ts';
+
+const root = join(import.meta.dirname, '../../templates');
+const compiled = new Map<string, TemplateFunction>();
+
+/**
+ * A template by its name relative to `templates/`, without `.ejs`. Here it is read and compiled when it is first asked
+ * for; the build replaces this module by one that holds every template compiled.
+ */
+export function findTemplate(name: string): TemplateFunction {
+  const known = compiled.get(name);
+  if (known) return known;
+  const template = compileTemplate(readFileSync(join(root, `${name}.ejs`), 'utf8'), name);
+  compiled.set(name, template);
+  return template;
+}

@@ -1,0 +1,217 @@
+import { afterEach, beforeEach, describe, expect, it, jest } from '@jest/globals';
+import { execFileSync } from 'node:child_process';
+import { existsSync, mkdtempSync, readdirSync, readFileSync, rmSync, statSync, writeFileSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { questions } from '../../generators/table.ts';
+import { runCommand } from '../../src/cli/command.ts';
+import { OPTIONS } from '../../src/cli/arguments.ts';
+import { flagOf } from '../../src/deployment/question.ts';
+
+let folder: string;
+let target: string;
+let out: string;
+let err: string;
+
+beforeEach(() => {
+  folder = mkdtempSync(join(tmpdir(), 'botpress-prod-cli-'));
+  target = join(folder, 'acme-bot');
+  out = '';
+  err = '';
+  jest.spyOn(process.stdout, 'write').mockImplementation((text) => ((out += String(text)), true));
+  jest.spyOn(process.stderr, 'write').mockImplementation((text) => ((err += String(text)), true));
+});
+
+afterEach(() => {
+  jest.restoreAllMocks();
+  rmSync(folder, { recursive: true });
+});
+
+const read = (path: string) => readFileSync(join(target, path), 'utf8');
+const tree = () =>
+  (readdirSync(target, { recursive: true }) as string[])
+    .filter((path) => statSync(join(target, path)).isFile())
+    .sort();
+
+describe('botpress-prod DIR', () => {
+  it('writes a repository without asking, and says what to do next', async () => {
+    expect(await runCommand([target, '--yes'])).toBe(0);
+    expect(out).toContain('./bin/up');
+    expect(existsSync(join(target, 'compose.yaml'))).toBe(true);
+    expect(JSON.parse(read('.yo-rc.json'))['generator-botpress-prod'].name).toBe('acme-bot');
+  });
+
+  it('is up to date when it runs again, and changes nothing', async () => {
+    await runCommand([target, '--yes']);
+    const before = tree().map((path) => [path, read(path)]);
+    expect(await runCommand([target, '--yes'])).toBe(0);
+    expect(out).toContain('is up to date');
+    expect(tree().map((path) => [path, read(path)])).toEqual(before);
+  });
+
+  it('prefers flags to the answers file, the file to stored answers, and those to defaults', async () => {
+    const file = join(folder, 'answers.yaml');
+    writeFileSync(file, 'domain: file.example\nbots: [sales]\n');
+    await runCommand([target, '--yes', '--domain', 'first.example', '--name', 'stored-name']);
+    await runCommand([target, '--yes', '--answers', file, '--bots', 'flag-bot', '--force']);
+    const stored = JSON.parse(read('.yo-rc.json'))['generator-botpress-prod'];
+    expect(stored).toMatchObject({
+      name: 'stored-name',
+      domain: 'file.example',
+      bots: ['flag-bot'],
+      tls: 'self-signed',
+    });
+  });
+
+  it('takes lists comma-separated or repeated, and no for an answer', async () => {
+    await runCommand([target, '--yes', '--bots', 'a,b', '--bots', 'c', '--no-monitoring', '--nlu=true']);
+    const stored = JSON.parse(read('.yo-rc.json'))['generator-botpress-prod'];
+    expect(stored).toMatchObject({ bots: ['a', 'b', 'c'], monitoring: false, nlu: true });
+  });
+
+  it('names the flag of each missing answer where nobody can be asked, and writes nothing', async () => {
+    expect(await runCommand([target])).toBe(2);
+    expect(err).toContain('--domain');
+    expect(err).toContain('--yes');
+    expect(existsSync(target)).toBe(false);
+  });
+
+  it('lists every mistake, with exit code 2, and writes nothing', async () => {
+    expect(
+      await runCommand([target, '--yes', '--tls', 'maybe', '--name', '../evil', '--alerts-error-rate', '9']),
+    ).toBe(2);
+    for (const field of ['tls', 'name', 'alerts.errorRate']) expect(err).toContain(field);
+    expect(err).not.toMatch(/at .*\.[jt]s:\d/);
+    expect(existsSync(target)).toBe(false);
+  });
+
+  it.each([
+    [['--domian', 'x'], 'did you mean --domain?'],
+    [['--monitoring=perhaps'], 'neither yes nor no'],
+    [['a', 'b'], 'one word too many'],
+    [['add', 'planet', 'x'], 'environment|channel|bot'],
+    [['explain'], 'names no file'],
+    [['--answers', '/nowhere/answers.yaml', '--yes'], 'cannot be read'],
+    [['--name'], 'argument missing'],
+  ])('refuses %j and says how to mend it', async (words, message) => {
+    expect(await runCommand(words)).toBe(2);
+    expect(err).toContain(message);
+  });
+
+  it('refuses an answers file with unknown keys or broken YAML', async () => {
+    const file = join(folder, 'answers.yaml');
+    writeFileSync(file, 'scaling: {replcas: 2}\n');
+    expect(await runCommand([target, '--yes', '--answers', file])).toBe(2);
+    expect(err).toContain('did you mean scaling.replicas?');
+    writeFileSync(file, 'a: [1\n');
+    expect(await runCommand([target, '--yes', '--answers', file])).toBe(2);
+    expect(err).toContain('is not YAML');
+  });
+
+  it('shows a plan and writes nothing with --dry-run', async () => {
+    expect(await runCommand([target, '--yes', '--dry-run'])).toBe(0);
+    expect(out).toMatch(/nothing is written/);
+    expect(existsSync(target)).toBe(false);
+  });
+
+  it('keeps edits when it runs again with new answers', async () => {
+    await runCommand([target, '--yes']);
+    writeFileSync(join(target, 'README.md'), `${read('README.md')}\nOur own notes.\n`);
+    expect(await runCommand([target, '--yes', '--bots', 'support,sales', '--force'])).toBe(0);
+    expect(read('README.md')).toContain('Our own notes.');
+    expect(read('README.md')).toContain('sales');
+  });
+
+  it('never overwrites a secret or a seeded file', async () => {
+    await runCommand([target, '--yes']);
+    const secret = read('secrets/production/app-secret');
+    writeFileSync(join(target, '.env.production'), `${read('.env.production')}MINE=1\n`);
+    await runCommand([target, '--yes', '--domain', 'other.example', '--force']);
+    expect(read('secrets/production/app-secret')).toBe(secret);
+    expect(read('.env.production')).toContain('MINE=1');
+  });
+
+  it('keeps secrets out of every committed file', async () => {
+    await runCommand([target, '--yes']);
+    execFileSync('git', ['init', '-q', target]);
+    const committed = execFileSync('git', ['-C', target, 'ls-files', '-co', '--exclude-standard'], {
+      encoding: 'utf8',
+    });
+    const files = committed.trim().split('\n');
+    const secrets = tree().filter((path) => path.startsWith('secrets/'));
+    expect(secrets.length).toBeGreaterThan(10);
+    expect(files.filter((path) => path.startsWith('secrets/') || /^\.env\.[a-z]+$/.test(path))).toEqual([]);
+    for (const path of secrets) {
+      expect(statSync(join(target, path, '..')).mode & 0o777).toBe(0o700);
+      const value = read(path).trim();
+      for (const file of value === '' ? [] : files)
+        expect(readFileSync(join(target, file)).includes(value)).toBe(false);
+    }
+    expect(statSync(join(target, '.env.production')).mode & 0o777).toBe(0o600);
+    expect(out + err).not.toContain(read('secrets/production/app-secret').trim());
+  });
+});
+
+describe('the other commands', () => {
+  beforeEach(async () => {
+    await runCommand([target, '--yes']);
+    out = '';
+  });
+
+  it('check ends with 0 or 3, diff shows the difference', async () => {
+    expect(await runCommand(['check', target])).toBe(0);
+    const answers = JSON.parse(read('.yo-rc.json'));
+    answers['generator-botpress-prod'].domain = 'new.example';
+    writeFileSync(join(target, '.yo-rc.json'), JSON.stringify(answers));
+    expect(await runCommand(['check', target])).toBe(3);
+    out = '';
+    expect(await runCommand(['diff', target])).toBe(3);
+    expect(out).toContain('+    EXTERNAL_URL: https://new.example');
+  });
+
+  it('explain names the template and the answers that decide', async () => {
+    expect(await runCommand(['explain', 'compose.production.yaml', target])).toBe(0);
+    expect(out).toContain('templates/app/compose._environment_.yaml.ejs');
+    expect(out).toContain('domain:');
+    expect(out).not.toContain('backup.schedule');
+    expect(await runCommand(['explain', 'nowhere.txt', target])).toBe(2);
+  });
+
+  it('add and remove change one list and refuse what makes no sense', async () => {
+    expect(await runCommand(['add', 'bot', 'sales', target, '--force'])).toBe(0);
+    expect(existsSync(join(target, 'botpress/data/bots/sales/bot.config.json'))).toBe(true);
+    expect(await runCommand(['add', 'bot', 'sales', target])).toBe(2);
+    expect(await runCommand(['remove', 'bot', 'sales', target, '--force'])).toBe(0);
+    expect(existsSync(join(target, 'botpress/data/bots/sales'))).toBe(false);
+    expect(await runCommand(['remove', 'environment', 'mars', target])).toBe(2);
+    expect(await runCommand(['add', 'channel', 'smoke', target])).toBe(2);
+  });
+
+  it('adding a channel gives the same files as answering so at once', async () => {
+    const other = join(folder, 'other');
+    await runCommand(['add', 'channel', 'slack', target, '--force']);
+    await runCommand([other, '--yes', '--name', 'acme-bot', '--channels', 'web,slack']);
+    expect(read('compose.yaml')).toBe(readFileSync(join(other, 'compose.yaml'), 'utf8'));
+  });
+
+  it('schema prints the JSON Schema, help every option and every answer', async () => {
+    await runCommand(['schema']);
+    expect(JSON.parse(out)).toMatchObject({ type: 'object' });
+    out = '';
+    expect(await runCommand(['--help'])).toBe(0);
+    for (const { path } of questions) expect(out).toContain(`--${flagOf(path)}`);
+    for (const option of Object.keys(OPTIONS)) expect(out).toContain(`--${option}`);
+    expect(Math.max(...out.split('\n').map((line) => line.length))).toBeLessThanOrEqual(110);
+  });
+
+  it('eject leaves the files and removes the records', async () => {
+    expect(await runCommand(['eject', target])).toBe(0);
+    expect(existsSync(join(target, '.botpress-prod/lock.json'))).toBe(false);
+    expect(existsSync(join(target, 'compose.yaml'))).toBe(true);
+  });
+
+  it('commands on a folder that is no repository of ours say so', async () => {
+    for (const command of ['check', 'diff', 'eject']) expect(await runCommand([command, folder])).toBe(2);
+    expect(err).toContain('holds no repository');
+  });
+});
