@@ -5,7 +5,7 @@ import Generator, { type BaseOptions } from 'yeoman-generator';
 import type { Answers } from '../src/deployment/answers.ts';
 import { deriveDeployment } from '../src/deployment/deployment.ts';
 import { flagOf } from '../src/deployment/question.ts';
-import { statuses } from '../src/repository/changes.ts';
+import { exitCodeOfRun, statuses } from '../src/repository/changes.ts';
 import { apply, openRepository, prepare, type Repository } from '../src/repository/repository.ts';
 import { collectAnswers, defaultOf } from './collect.ts';
 import { buildPlan } from './plan.ts';
@@ -40,7 +40,8 @@ export abstract class BaseGenerator extends Generator<Record<string, unknown>, O
       this.option(flagOf(path), { type: ((value: unknown) => value) as never, description: help });
   }
 
-  async prompting(): Promise<void> {
+  /** Opens the repository and collects the answers: flags, answers file, stored answers, prompts, defaults. */
+  protected async collectAnswers(): Promise<void> {
     const directory = String(this.options['directory'] ?? this.destinationPath());
     this.repository = openRepository(directory);
     this.collected = await collectAnswers({
@@ -58,15 +59,16 @@ export abstract class BaseGenerator extends Generator<Record<string, unknown>, O
     });
   }
 
-  writing(): void {
+  /** Renders the plan and commits it: everything or nothing. */
+  protected commitPlan(): void {
     const changes = prepare(this.repository, buildPlan(this.collected));
     apply(this.repository, changes, { force: this.options.force === true });
     for (const { path, status } of changes.files)
       if (statuses[status].isOpen) this.log(`${path} ${statuses[status].meaning}`);
-    if (changes.files.some(({ status }) => statuses[status].isOpen)) process.exitCode = 3;
+    process.exitCode = exitCodeOfRun(changes.files);
   }
 
-  end(): void {
+  protected tellNextStep(): void {
     const { firstEnvironment } = deriveDeployment(this.collected);
     this.log(
       `${this.collected.name}: ./bin/up starts ${firstEnvironment.name} at ${firstEnvironment.externalUrl}`,

@@ -146,6 +146,7 @@ export const artefacts: readonly Artefact[] = [
   { template: 'README.md' },
   ...all(['architecture'], 'docs/*.md'),
   ...all(['dockerignore', 'editorconfig', 'gitattributes', 'gitignore'], '.*'),
+  { template: 'secrets/.gitignore' },
   { template: '.github/dependabot.yml', when: ({ deployment }) => deployment.ci === 'github' },
   { template: 'renovate.json', when: ({ deployment }) => deployment.ci !== 'github' },
 ];

@@ -9,16 +9,15 @@ import { buildPlan } from '../../generators/plan.ts';
 import type { Answers } from '../deployment/answers.ts';
 import { deriveDeployment } from '../deployment/deployment.ts';
 import { InputError, showValue } from '../deployment/errors.ts';
-import { statuses, type Change } from '../repository/changes.ts';
+import { exitCodeOfCheck, exitCodeOfRun, statuses } from '../repository/changes.ts';
 import type { Progress } from '../repository/commit.ts';
-import { printDiff } from '../repository/diff.ts';
 import { RepositoryError } from '../repository/errors.ts';
 import { apply, eject, openRepository, prepare, type Repository } from '../repository/repository.ts';
 import { readArguments, type Arguments } from './arguments.ts';
 import { formatHelp } from './help.ts';
 import { colourful, describeChanges, describeNextSteps } from './report.ts';
 
-const EXIT = { done: 0, fault: 1, wrongInput: 2, differences: 3 } as const;
+const EXIT = { done: 0, fault: 1, wrongInput: 2 } as const;
 
 /** Largest answers file that is read, in bytes: far above any real one. */
 const LARGEST_ANSWERS_FILE = 1_000_000;
@@ -85,7 +84,7 @@ function write(repository: Repository, answers: Answers, options: Arguments): nu
   const changes = prepare(repository, buildPlan(answers), { restore });
   if (dryRun) {
     print(`${['Dry run: nothing is written', ...describeChanges(changes.files, 'planned')].join('\n')}\n`);
-    return exitOf(changes.files);
+    return exitCodeOfRun(changes.files);
   }
   const written = apply(repository, changes, { force, onProgress: showProgress() });
   const lines = [
@@ -97,7 +96,7 @@ function write(repository: Repository, answers: Answers, options: Arguments): nu
     ...describeNextSteps(deriveDeployment(answers), directory, repository.lock === undefined),
   ];
   print(`${lines.join('\n')}\n`);
-  return exitOf(changes.files);
+  return exitCodeOfRun(changes.files);
 }
 
 function check(options: Arguments): number {
@@ -109,14 +108,15 @@ function check(options: Arguments): number {
       ? 'The repository is what its answers say.\n'
       : `${['The repository is not what its answers say:', ...describeChanges(drift, 'planned'), 'Run botpress-prod to update it; botpress-prod diff shows what would change.'].join('\n')}\n`,
   );
-  return drift.length === 0 ? EXIT.done : EXIT.differences;
+  return exitCodeOfCheck(files);
 }
 
-function diff(options: Arguments): number {
+async function diff(options: Arguments): Promise<number> {
+  const { printDiff } = await import('../repository/diff.ts');
   const { repository, answers } = openManaged(options.directory);
   const { files } = prepare(repository, buildPlan(answers));
   print(printDiff(files, { colors: colourful(process.stdout) }));
-  return files.some(({ status }) => statuses[status].isDrift) ? EXIT.differences : EXIT.done;
+  return exitCodeOfCheck(files);
 }
 
 function explain({ directory, file = '' }: Arguments): number {
@@ -198,10 +198,6 @@ function showProgress(): Progress {
   if (!process.stderr.isTTY) return () => {};
   return (_path, done, total) =>
     process.stderr.write(`\rWriting ${done}/${total}${done === total ? '\r\x1b[K' : ''}`);
-}
-
-function exitOf(files: readonly Change[]): number {
-  return files.some(({ status }) => statuses[status].isOpen) ? EXIT.differences : EXIT.done;
 }
 
 function print(text: string): void {

@@ -23,6 +23,7 @@ const botConfig = 'data/bots/support/bot.config.json';
 
 let folder: string;
 const passwords = new Map<string, string>();
+const secrets = ['postgres-password', ...Object.values(roles).map(({ secret }) => secret)];
 
 /** In place, as bin/rotate must: a running container holds on to the file itself, not to its name. */
 async function writeSecret(name: string, value: string): Promise<void> {
@@ -45,8 +46,7 @@ async function writeRepository(): Promise<void> {
     await chmod(join(folder, path), mode);
   }
   await mkdir(join(folder, 'secrets'));
-  for (const name of ['postgres-password', ...Object.values(roles).map(({ secret }) => secret)])
-    await writeSecret(name, random());
+  for (const name of secrets) await writeSecret(name, random());
   await writeFile(
     join(folder, 'secrets/channels-support.env'),
     'SLACK_BOT_TOKEN=\nSLACK_SIGNING_SECRET=\nTELEGRAM_BOT_TOKEN=\n',
@@ -91,9 +91,7 @@ async function startServer(): Promise<void> {
     ...mount('database/init', '/docker-entrypoint-initdb.d'),
     ...mount('database/sql', '/opt/database/sql'),
     ...mount('database/secure.sh', '/opt/database/secure.sh'),
-    ...['postgres-password', ...Object.values(roles).map(({ secret }) => secret)].flatMap((name) =>
-      mount(`secrets/${name}`, `/run/secrets/${name}`),
-    ),
+    ...secrets.flatMap((name) => mount(`secrets/${name}`, `/run/secrets/${name}`)),
     ...[image, 'postgres', '-c', 'config_file=/etc/postgresql/postgresql.conf'],
   ]);
   await demandDocker([
@@ -431,7 +429,7 @@ describe('passwords', () => {
       ALTER SYSTEM SET log_parameter_max_length = -1; SELECT pg_reload_conf()`,
       'postgres',
     );
-    for (const { secret } of Object.values(roles)) await writeSecret(secret, random());
+    for (const secret of secrets) await writeSecret(secret, random());
     // A psql in front of the real one that notes what it was started with.
     const recorder =
       'psql() { { printf "%s\\n" "$@"; env; } >>/tmp/recorded; command psql "$@"; }; export -f psql';
@@ -442,7 +440,7 @@ describe('passwords', () => {
       '-c',
       `${recorder}; /opt/database/secure.sh`,
     ]);
-    expect(changed).toContain(`database: ${Object.keys(roles).length} changes`);
+    expect(changed).toContain(`database: ${secrets.length} changes`);
     const recorded = await demandDocker(['exec', server, 'cat', '/tmp/recorded']);
     expect(recorded).toContain('secure.sql');
 

@@ -104,7 +104,11 @@ export class Visitor {
   /** Posts one text. The status is the server's; the answer arrives over the socket. */
   async say(text: string): Promise<HttpResult> {
     return this.fetch(`/api/v1/bots/${this.options.bot}/mod/channel-web/messages`, {
-      body: { webSessionId: this.socketId, conversationId: this.conversationId, payload: { type: 'text', text } },
+      body: {
+        webSessionId: this.socketId,
+        conversationId: this.conversationId,
+        payload: { type: 'text', text },
+      },
     });
   }
 
@@ -112,7 +116,8 @@ export class Visitor {
   async ask(text: string, timeout = 10_000): Promise<string> {
     const before = this.answers.length;
     const result = await this.say(text);
-    if (result.status !== 200) throw new Error(`the message was refused with ${result.status}: ${result.body}`);
+    if (result.status !== 200)
+      throw new Error(`the message was refused with ${result.status}: ${result.body}`);
     return waitFor(() => this.answers[before], { timeout, what: `answer to "${text}"`, every: 50 });
   }
 

@@ -9,12 +9,19 @@ const VALUES: Record<string, readonly unknown[]> = {
   name: ['acme-bot', 'b'],
   domain: ['bot.acme.example', 'xn--bcher-kva.example'],
   contact: ['ops@acme.example', 'first.last+bot@mail.acme.example'],
-  bots: [['support'], ['support', 'sales-desk']],
+  bots: [['support'], ['support', 'sales-desk'], ['a', 'b', 'c']],
   // `no` is a language and, to some YAML readers, false.
   languages: [['en'], ['no', 'en'], ['fr', 'de', 'es']],
   environments: [
     ['development', 'staging', 'production'],
     ['production'],
+    ['local'],
+    ['qa', 'uat', 'prod'],
+    ['development', 'staging', { name: 'production', domain: 'a.example', httpsPort: 444 }],
+    [
+      { name: 'a', confidence: 1 },
+      { name: 'b', tls: 'self-signed', bind: '::1' },
+    ],
     [
       'dev',
       {
@@ -31,13 +38,17 @@ const VALUES: Record<string, readonly unknown[]> = {
   channels: [
     ['web'],
     ['web', 'slack'],
+    ['messenger'],
+    ['web', 'twilio', 'vonage'],
+    ['web', 'teams'],
+    ['smooch', 'web'],
     ['web', 'messenger', 'slack', 'telegram', 'twilio', 'teams', 'smooch', 'vonage'],
     ['telegram'],
   ],
   'access.admin': [[], ['10.0.0.0/8'], ['192.0.2.7/32', '2001:db8::/32']],
   'access.embed': [[], ['https://www.acme.example', 'http://localhost:8080']],
   'database.retentionDays': [365, 0],
-  'scaling.replicas': [1, 2, 3],
+  'scaling.replicas': [1, 2, 3, 10],
   'backup.targets': [[], ['local'], ['local', 's3', 'gcs', 'azure', 'sftp']],
   'backup.schedule': ['0 3 * * *', '*/15 0-6 1,15 * 1-5'],
   'backup.retention.daily': [30, 0],

@@ -28,7 +28,7 @@ export const rows: readonly Artefact[] = [
 
 /** The deployment of the default answers with some of them changed, by dotted path. */
 export function deploymentOf(changes: Record<string, unknown> = {}): Deployment {
-  return deriveDeployment(parseAnswers(withAnswers(changes)), '0.0.0-test');
+  return deriveDeployment(parseAnswers(withAnswers(changes)));
 }
 
 /** Path in the output → final text. */

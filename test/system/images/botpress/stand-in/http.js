@@ -140,17 +140,15 @@ export async function startHttp(server, port) {
     const inDevelopment = isProduction(process.env)
       ? {}
       : { showStackInDev: true, stack: error.stack, full: error.message };
-    response
-      .status(statusCode)
-      .json({
-        statusCode,
-        errorCode: error.errorCode,
-        type: error.type ?? error.name ?? 'Error',
-        message: error.message ?? 'Unexpected error',
-        details: '',
-        docs: 'https://botpress.com/docs',
-        ...inDevelopment,
-      });
+    response.status(statusCode).json({
+      statusCode,
+      errorCode: error.errorCode,
+      type: error.type ?? error.name ?? 'Error',
+      message: error.message ?? 'Unexpected error',
+      details: '',
+      docs: 'https://botpress.com/docs',
+      ...inDevelopment,
+    });
   });
 
   root.use(basePath || '/', app);
