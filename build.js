@@ -1,9 +1,11 @@
-// Builds dist/: one bundle of the command and the Yeoman generators, with every template compiled into it.
+// Builds dist/, or the folder that is named: one bundle of the command and the Yeoman generators, with every template
+// compiled into it.
 import { mkdirSync, readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
-import { join } from 'node:path';
+import { join, resolve } from 'node:path';
 import { build } from 'esbuild';
 
 const root = import.meta.dirname;
+const output = resolve(root, process.argv[2] ?? 'dist');
 const { dependencies, version } = JSON.parse(readFileSync(join(root, 'package.json'), 'utf8'));
 
 /** Names of all templates, relative to templates/, without .ejs. */
@@ -25,8 +27,8 @@ async function compileTemplates() {
     platform: 'node',
     packages: 'external',
   });
-  const module = join(root, 'dist', 'template-compiler.mjs');
-  mkdirSync(join(root, 'dist'), { recursive: true });
+  const module = join(output, 'template-compiler.mjs');
+  mkdirSync(output, { recursive: true });
   writeFileSync(module, outputFiles[0].text);
   const { compileTemplate } = await import(module);
   rmSync(module);
@@ -42,7 +44,7 @@ export function findTemplate(name) {
 }
 
 const compiled = await compileTemplates();
-rmSync(join(root, 'dist'), { recursive: true, force: true });
+rmSync(output, { recursive: true, force: true });
 
 const parts = readdirSync(join(root, 'generators'), { withFileTypes: true })
   .filter((entry) => entry.isDirectory())
@@ -57,7 +59,7 @@ const { metafile } = await build({
       out: `generators/${part}/index`,
     })),
   ],
-  outdir: join(root, 'dist'),
+  outdir: output,
   bundle: true,
   splitting: true,
   // Chunks lie where no index file can be mistaken for a sub-generator.
@@ -105,5 +107,5 @@ function writeLicences(inputs) {
     const file = readdirSync(join(root, folder)).find((entry) => /^licen[cs]e/i.test(entry));
     return `${name} ${used} (${license})\n\n${file ? readFileSync(join(root, folder, file), 'utf8').trim() : ''}\n`;
   });
-  writeFileSync(join(root, 'dist', 'THIRD-PARTY-LICENSES.txt'), texts.join(`\n${'-'.repeat(80)}\n\n`));
+  writeFileSync(join(output, 'THIRD-PARTY-LICENSES.txt'), texts.join(`\n${'-'.repeat(80)}\n\n`));
 }

@@ -52,7 +52,7 @@ export default defineConfig(
     },
   },
   {
-    files: ['**/*.js'],
+    files: ['**/*.{js,mjs,cjs}'],
     languageOptions: { globals: nodeGlobals },
     rules: { 'no-console': 'off', 'no-unused-vars': unused },
   },

@@ -15,5 +15,13 @@ const layer = (name, extra = {}) => ({
 });
 
 export default {
-  projects: [layer('unit'), layer('snapshot'), layer('system'), layer('package')],
+  projects: [
+    layer('unit'),
+    layer('snapshot'),
+    layer('system', {
+      globalSetup: '<rootDir>/test/system/engine/globalSetup.js',
+      globalTeardown: '<rootDir>/test/system/engine/globalTeardown.js',
+    }),
+    layer('package'),
+  ],
 };

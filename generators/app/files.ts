@@ -144,7 +144,9 @@ export const artefacts: readonly Artefact[] = [
 
   // The repository itself
   { template: 'README.md' },
-  ...all(['architecture'], 'docs/*.md'),
+  ...all(['architecture', 'configuration', 'runbook', 'security'], 'docs/*.md'),
+  { template: 'docs/channels.md', when: hasChannels },
+  { template: 'docs/webchat.md', when: ({ deployment }) => deployment.webchat },
   ...all(['dockerignore', 'editorconfig', 'gitattributes', 'gitignore'], '.*'),
   { template: 'secrets/.gitignore' },
   { template: '.github/dependabot.yml', when: ({ deployment }) => deployment.ci === 'github' },

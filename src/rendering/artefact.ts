@@ -81,7 +81,9 @@ function renderTemplate(name: string, path: string, locals: Locals): string {
       );
     } catch (error) {
       const message = (error as Error).message;
-      throw new Error(message.startsWith('template ') ? message : `template ${template}: ${message}`);
+      throw new Error(message.startsWith('template ') ? message : `template ${template}: ${message}`, {
+        cause: error,
+      });
     }
   };
   return render(name, locals);

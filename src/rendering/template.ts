@@ -32,6 +32,6 @@ export function compileTemplate(text: string, name: string): TemplateFunction {
       `"use strict";\n${template.source}`,
     ) as TemplateFunction;
   } catch (error) {
-    throw new Error(`template ${name}: ${(error as Error).message}`);
+    throw new Error(`template ${name}: ${(error as Error).message}`, { cause: error });
   }
 }

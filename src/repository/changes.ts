@@ -13,6 +13,7 @@ export const statuses = {
   created: { writes: true, isDrift: true, isOpen: false, meaning: 'is new' },
   updated: { writes: true, isDrift: true, isOpen: false, meaning: 'has a new text' },
   merged: { writes: true, isDrift: true, isOpen: false, meaning: 'has a new text, merged with your edits' },
+  moved: { writes: true, isDrift: true, isOpen: false, meaning: 'has moved here' },
   removed: { writes: true, isDrift: true, isOpen: false, meaning: 'is no longer needed and goes' },
   restored: {
     writes: true,
@@ -48,7 +49,7 @@ export interface Change {
   path: string;
   kind: Kind;
   status: Status;
-  /** Text on disk where it was needed for the decision; never that of a secret. */
+  /** Text on disk where it was needed for the decision; that of a secret only where its file moves. */
   before?: Buffer;
   /** Text to write; absent where nothing is written or the file is removed. */
   after?: Buffer;
@@ -66,6 +67,9 @@ export interface Change {
   base?: Buffer;
 }
 
+/** Where a newer generator writes what an older one wrote elsewhere: the old path of a new one. */
+export type Moves = ReadonlyMap<string, string>;
+
 /** What `compare` may ask about the disk. */
 export interface Surroundings {
   inspect(path: string): Entry;
@@ -79,6 +83,7 @@ export interface Surroundings {
  * @param plan the complete output: what the lock knows and the plan lacks is no longer made
  * @param lock of the last run; undefined on the first
  * @param restore paths that are written although the user deleted them or has a file of his own there
+ * @param moves files whose last text is looked for at another path
  * @returns sorted by path
  */
 export function compare(
@@ -86,20 +91,48 @@ export function compare(
   lock: Lock | undefined,
   restore: ReadonlySet<string>,
   disk: Surroundings,
+  moves: Moves = new Map(),
 ): Change[] {
-  const planned = new Set(plan.files.map((file) => file.path));
-  const dropped = [...(lock?.files ?? [])].filter(([path]) => !planned.has(path));
-  const changes = [
-    ...plan.files.map((file) => {
-      const last = lock?.files.get(file.path);
-      const here = disk.inspect(file.path);
-      if (file.kind === 'secret') return decideSecret(file, last, here);
-      if (file.kind === 'seeded') return decideSeeded(file, last, here, restore.has(file.path));
-      return decideManaged(file, last, here, restore.has(file.path), disk);
-    }),
-    ...dropped.map(([path, last]) => decideDropped(path, last, disk.inspect(path))),
-  ];
+  const handled = new Set(plan.files.map((file) => file.path));
+  const decide = (file: PlannedFile, last: LockEntry | undefined, here: Entry): Change => {
+    if (file.kind === 'secret') return decideSecret(file, last, here);
+    if (file.kind === 'seeded') return decideSeeded(file, last, here, restore.has(file.path));
+    return decideManaged(file, last, here, restore.has(file.path), disk);
+  };
+  const changes = plan.files.flatMap((file): Change[] => {
+    const last = lock?.files.get(file.path);
+    const here = disk.inspect(file.path);
+    const from = moves.get(file.path);
+    const before = from === undefined || last || handled.has(from) ? undefined : lock?.files.get(from);
+    if (from === undefined || before?.kind !== file.kind) return [decide(file, last, here)];
+    const there = disk.inspect(from);
+    // Both exist: the one that is here is the user's own.
+    if (here.type !== 'absent' && there.type !== 'absent') return [decide(file, last, here)];
+    handled.add(from);
+    if (there.type === 'absent') return [decide(file, before, here)];
+    return follow(decide(file, before, there), from, there);
+  });
+  for (const [path, last] of lock?.files ?? [])
+    if (!handled.has(path)) changes.push(decideDropped(path, last, disk.inspect(path)));
   return changes.sort((a, b) => (a.path < b.path ? -1 : 1));
+}
+
+/** Carries out at the new path what was decided for the text at the old one, and removes that. */
+function follow(change: Change, from: string, there: Entry): Change[] {
+  const isSettled = statuses[change.status].writes || !statuses[change.status].isOpen;
+  // Only the user can go on: until then everything stays where it is, under its old entry.
+  if (there.type !== 'file' || !(isSettled || change.status === 'incomplete')) return [{ ...change, path: from }];
+  const before = there.read();
+  const { kind, status } = change;
+  const moved: Change = {
+    ...change,
+    status: statuses[status].writes && status !== 'updated' ? status : 'moved',
+    after: change.after ?? before,
+    ...(kind !== 'managed' && { mode: there.mode }),
+  };
+  delete moved.before;
+  delete moved.modeBefore;
+  return [moved, { path: from, kind, status: 'removed', mode: there.mode, before }];
 }
 
 function decideManaged(

@@ -17,8 +17,11 @@ export function listUncommitted(root: string): string[] {
   return stdout.split('\0').flatMap((entry) => (entry ? [entry.slice(3)] : []));
 }
 
-/** Looks before asking: starting a program costs more than all the rest of a run that changes nothing. */
-function isInsideGit(folder: string): boolean {
+/**
+ * Whether a folder is in a git working tree. Looked at without git: starting a program costs more than all the rest of
+ * a run that changes nothing.
+ */
+export function isInsideGit(folder: string): boolean {
   if (existsSync(join(folder, '.git'))) return true;
   const parent = dirname(folder);
   return parent !== folder && isInsideGit(parent);

@@ -3,7 +3,7 @@ import { join, resolve } from 'node:path';
 import type { StoredAnswers } from '../deployment/answers.ts';
 import type { Plan } from '../rendering/plan.ts';
 import { type Base, basePath, pack, parseBase, printBase, unpack } from './base.ts';
-import { type Change, compare, statuses } from './changes.ts';
+import { type Change, compare, type Moves, statuses } from './changes.ts';
 import { commit, type Progress, recover, type Write } from './commit.ts';
 import { RepositoryError } from './errors.ts';
 import { listUncommitted } from './git.ts';
@@ -64,12 +64,13 @@ export function openRepository(folder: string): Repository {
  * Compares a plan with what is on disk. Writes nothing.
  * @param options.restore paths to bring back that the user deleted, or to merge where a file of the user's is in
  *   the place of a generated one
+ * @param options.moves new paths of files that an older generator wrote elsewhere; a user's edits move along
  * @throws RepositoryError (2) if `restore` names a file that the plan does not make, or a base copy is damaged
  */
 export function prepare(
   repository: Repository,
   plan: Plan,
-  options: { restore?: readonly string[] } = {},
+  options: { restore?: readonly string[]; moves?: Moves } = {},
 ): Changes {
   const { root, lock } = repository;
   const base = readBase(root);
@@ -81,11 +82,13 @@ export function prepare(
   for (const path of restore)
     if (!plan.files.some((file) => file.path === path))
       throw new RepositoryError(2, `Cannot restore ${path}: with these answers no such file is made.`);
-  const files = compare(plan, lock, restore, {
-    inspect: (path) => inspect(root, path),
-    readBase: (path, sha256) => unpackIfThere(base, path, sha256),
-  });
-  const records = prepareRecords(repository, base, plan.generator, files);
+  const { moves } = options;
+  const disk = {
+    inspect: (path: string) => inspect(root, path),
+    readBase: (path: string, sha256: string) => readCopy(base, path, moves?.get(path), sha256),
+  };
+  const files = compare(plan, lock, restore, disk, moves);
+  const records = prepareRecords(repository, base, plan.generator, files, moves);
   const answers = compareAnswers(root, plan.answers);
   return { files: [answers, ...files].sort((a, b) => (a.path < b.path ? -1 : 1)), records };
 }
@@ -110,7 +113,7 @@ export function apply(
   if (touched.length + records.length === 0) return false;
   // What git ignores and this checkout lacks can be made beside any edit.
   const isOwnOnly = touched.every(({ status }) => status === 'restored') && records.length === 0;
-  if (!options.force && lock && !isOwnOnly) refuseDirty(root);
+  if (!options.force && lock && !isOwnOnly) refuseDirty(repository);
   refuseStale(repository, touched);
   const writes = touched.flatMap(({ path, kind, mode, after }): Write[] =>
     after ? [{ path, content: after, mode, isPrivate: kind === 'secret' }] : [],
@@ -149,9 +152,11 @@ function readBase(root: string): Base {
   return text === undefined ? new Map() : parseBase(text);
 }
 
-function unpackIfThere(base: Base, path: string, sha256: string): Buffer {
-  const copy = base.get(path);
-  return copy === undefined ? Buffer.alloc(0) : unpack(path, copy, sha256);
+/** The base copy of a file, which may still lie under the path that the file had before. */
+function readCopy(base: Base, path: string, from: string | undefined, sha256: string): Buffer {
+  const at = base.has(path) || from === undefined ? path : from;
+  const copy = base.get(at);
+  return copy === undefined ? Buffer.alloc(0) : unpack(at, copy, sha256);
 }
 
 function compareAnswers(root: string, answers: StoredAnswers): Change {
@@ -165,14 +170,20 @@ function compareAnswers(root: string, answers: StoredAnswers): Change {
 }
 
 /** The lock and the base copies as they must be once the changes are made; those that are so already are left out. */
-function prepareRecords({ root, lock }: Repository, base: Base, generator: string, files: Change[]): Write[] {
+function prepareRecords(
+  { root, lock }: Repository,
+  base: Base,
+  generator: string,
+  files: Change[],
+  moves: Moves = new Map(),
+): Write[] {
   const entries = new Map<string, LockEntry>();
   const copies = new Map<string, string>();
   for (const { path, entry, base: text } of files) {
     if (!entry) continue;
     entries.set(path, entry);
     const isCurrent = lock?.files.get(path)?.sha256 === entry.sha256;
-    const copy = (isCurrent && base.get(path)) || (text && pack(text)) || base.get(path);
+    const copy = (isCurrent && base.get(path)) || (text && pack(text)) || base.get(path) || base.get(moves.get(path) ?? '');
     if (copy && entry.sha256) copies.set(path, copy);
   }
   const records = [
@@ -194,7 +205,12 @@ function refuseOccupied(root: string, files: Change[]): void {
   );
 }
 
-function refuseDirty(root: string): void {
+/**
+ * Refuses a working tree that differs from the last commit. A run does so by itself before it writes; a shell asks
+ * earlier, so that nobody answers questions in vain.
+ * @throws RepositoryError (3)
+ */
+export function refuseDirty({ root }: Repository): void {
   const uncommitted = listUncommitted(root);
   if (uncommitted.length === 0) return;
   const others = uncommitted.length > 1 ? ` and ${uncommitted.length - 1} more` : '';

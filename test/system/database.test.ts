@@ -429,7 +429,7 @@ describe('passwords', () => {
       ALTER SYSTEM SET log_parameter_max_length = -1; SELECT pg_reload_conf()`,
       'postgres',
     );
-    for (const secret of secrets) await writeSecret(secret, random());
+    for (const { secret } of Object.values(roles)) await writeSecret(secret, random());
     // A psql in front of the real one that notes what it was started with.
     const recorder =
       'psql() { { printf "%s\\n" "$@"; env; } >>/tmp/recorded; command psql "$@"; }; export -f psql';
@@ -440,7 +440,7 @@ describe('passwords', () => {
       '-c',
       `${recorder}; /opt/database/secure.sh`,
     ]);
-    expect(changed).toContain(`database: ${secrets.length} changes`);
+    expect(changed).toContain(`database: ${Object.keys(roles).length} changes`);
     const recorded = await demandDocker(['exec', server, 'cat', '/tmp/recorded']);
     expect(recorded).toContain('secure.sql');
 

@@ -32,6 +32,15 @@ const network = `${project}-net`;
 const database = `${project}-postgres`;
 let scratch: string;
 
+interface StartOptions {
+  /** The container's port to publish. */
+  port?: number;
+  args?: string[];
+  command?: string[];
+  /** Made, but not started. */
+  waits?: boolean;
+}
+
 interface Container {
   name: string;
   /** Port of this machine that leads to the container's. */
@@ -42,20 +51,20 @@ interface Container {
 async function start(
   name: string,
   image: string,
-  { port, args = [], command = [] }: { port?: number; args?: string[]; command?: string[] } = {},
+  { port, args = [], command = [], waits = false }: StartOptions = {},
 ): Promise<Container> {
   const published = port === undefined ? 0 : await findFreePort();
   const full = `${project}-${name}`;
   const publish = port === undefined ? [] : ['--publish', `127.0.0.1:${published}:${port}`];
   const own = ['--name', full, '--network', network, ...label, ...publish];
-  await demandDocker(['run', '--detach', ...own, ...args, image, ...command]);
+  await demandDocker([...(waits ? ['create'] : ['run', '--detach']), ...own, ...args, image, ...command]);
   return { name: full, port: published };
 }
 
 /** A server as the output runs it: exec form, init, read-only root, no capabilities, three writable places. */
 function startServer(
   name: string,
-  options: { env?: Record<string, string>; seed?: string; args?: string[] } = {},
+  options: { env?: Record<string, string>; seed?: string; args?: string[]; waits?: boolean } = {},
 ) {
   const seed = options.seed ?? 'plain';
   const env: Record<string, string> = {
@@ -67,6 +76,7 @@ function startServer(
   };
   return start(name, BOTPRESS, {
     port: 3000,
+    waits: options.waits,
     args: [
       ...['--init', '--read-only', '--cap-drop', 'ALL', '--security-opt', 'no-new-privileges'],
       ...['--tmpfs', '/botpress/data:uid=999,gid=999', '--tmpfs', '/app-data:uid=999,gid=999'],
@@ -480,7 +490,7 @@ describe('the server on an empty database', () => {
     const closed = new Promise<void>((resolve, reject) => {
       const call = request({ host: '127.0.0.1', port: server.port, path: '/version', agent }, (answer) => {
         answer.resume();
-        call.socket?.on('close', resolve);
+        call.socket?.on('close', () => resolve());
       });
       call.on('error', reject).end();
     });
@@ -520,7 +530,7 @@ describe('the server on an empty database', () => {
       server.name,
       'bash',
       '-c',
-      'for p in /proc/[0-9]*; do grep -qa messaging.js $p/cmdline && kill -9 ${p#/proc/}; done; true',
+      'for p in /proc/[0-9]*; do grep -qa [m]essaging.js $p/cmdline && kill -9 ${p#/proc/}; done; true',
     ]);
     await waitFor(async () => (await statusOf(server)).messaging === 'down', {
       timeout: 10_000,
@@ -589,6 +599,11 @@ describe('two community nodes on one database', () => {
       expect(JSON.parse(elsewhere.body)).toMatchObject({ message: 'session id is invalid' });
 
       // The same visitor, one socket on each node: the answer comes to the sockets of the node that took the POST.
+      const twin = await Visitor.connect({ ...at(b), id: visitor.id });
+      const heard = visitor.received.length;
+      expect(await twin.ask('third')).toBe('You said third');
+      expect(visitor.received).toHaveLength(heard);
+      twin.close();
       expect(await sql('pair', `SELECT count(*) FROM web_user_map WHERE "visitorId" = '${visitor.id}'`)).toBe(
         '1',
       );
@@ -659,7 +674,11 @@ describe('a start that fails', () => {
   it('hangs one of two nodes that meet on an empty database', async () => {
     await makeDatabase('race');
     const env = { DATABASE_URL: `postgres://botpress:pw@${database}/race` };
-    const racers = await Promise.all([startServer('race-a', { env }), startServer('race-b', { env })]);
+    const racers = [
+      await startServer('race-a', { env, waits: true }),
+      await startServer('race-b', { env, waits: true }),
+    ];
+    await demandDocker(['start', ...racers.map((one) => one.name)]);
     const outcome = async () => {
       const states = await Promise.all(
         racers.map((one) =>
@@ -721,6 +740,22 @@ describe('a start that fails', () => {
     await sleep(2000);
     expect(await statusOf(older)).toMatchObject({ messaging: 'down' });
     expect(await logsOf(older)).toContain('invalid migration parameters');
+  });
+});
+
+describe('a worker that dies', () => {
+  it('is restarted twice after crashes, then the master lives on alone; killed for its memory, all end with 0', async () => {
+    for (const name of ['crashing', 'starving']) await makeDatabase(name);
+    const quick = { STANDIN_LISTEN_MS: '0', STANDIN_READY_MS: '0' };
+    const [crashing, starving] = await Promise.all([
+      startServer('crashing', { env: { ...quick, STANDIN_CRASH_AFTER_MS: '300' } }),
+      startServer('starving', {
+        env: { ...quick, STANDIN_MEMORY_MB: '600' },
+        args: ['--tmpfs', '/tmp', '--memory', '400m'],
+      }),
+    ]);
+    expect(await exitCodeOf(starving!)).toBe(0);
+    await expectHang(crashing!, /Exceeded the maximum number of automatic server reboots/);
   });
 });
 

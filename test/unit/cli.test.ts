@@ -138,9 +138,9 @@ describe('botpress-prod DIR', () => {
       encoding: 'utf8',
     });
     const files = committed.trim().split('\n');
-    const secrets = tree().filter((path) => path.startsWith('secrets/'));
+    const secrets = tree().filter((path) => /^secrets\/.+\//.test(path));
     expect(secrets.length).toBeGreaterThan(10);
-    expect(files.filter((path) => path.startsWith('secrets/') || /^\.env\.[a-z]+$/.test(path))).toEqual([]);
+    expect(files.filter((path) => /^secrets\/.+\//.test(path) || /^\.env\.[a-z]+$/.test(path))).toEqual([]);
     for (const path of secrets) {
       expect(statSync(join(target, path, '..')).mode & 0o777).toBe(0o700);
       const value = read(path).trim();

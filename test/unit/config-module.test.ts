@@ -83,7 +83,7 @@ function writeModule(name: string, given: Answers): string {
   const rows = listFiles(join(templates, 'config')).map((path) => ({
     template: relative(templates, path).replace(/\.ejs$/, ''),
   }));
-  const files = renderArtefacts('app', rows, deriveDeployment(given, '0.0.0'));
+  const files = renderArtefacts('app', rows, deriveDeployment(given));
   expect(checkPlan(files, [])).toEqual([]);
   for (const { path, content } of files) {
     mkdirSync(dirname(join(target, path)), { recursive: true });
@@ -121,7 +121,7 @@ describe.each(Object.entries(deployments))('the configuration module of %s', (na
       EXTERNAL_URL: 'https://bot.acme.test',
       CONFIG_ORIGINS: 'https://a.test',
     };
-    for (const { name: environment, confidence } of deriveDeployment(given, '0.0.0').environments) {
+    for (const { name: environment, confidence } of deriveDeployment(given).environments) {
       const shown = run(module, ['dist/src/show.js', environment], variables);
       expect(shown).toMatchObject({ status: 0, stderr: '' });
       expect(JSON.parse(shown.stdout)).toMatchObject({

@@ -148,13 +148,15 @@ export async function demandDocker(args: readonly string[], options: RunOptions 
 export async function waitFor<T>(
   predicate: () => T | Promise<T>,
   options: WaitOptions,
-): Promise<NonNullable<T>> {
+): Promise<Exclude<T, false | null | undefined>> {
   const deadline = Date.now() + options.timeout;
   let last: string;
   for (;;) {
     try {
       const value = await predicate();
-      if (value !== false && value !== null && value !== undefined) return value;
+      if (value !== false && value !== null && value !== undefined) {
+        return value as Exclude<T, false | null | undefined>;
+      }
       last = 'the condition stayed false';
     } catch (error) {
       last = error instanceof Error ? error.message : String(error);
@@ -220,18 +222,30 @@ export function fetchFrom(url: string, options: HttpOptions = {}): Promise<HttpR
 
 /** Removes what a compose project left: containers, networks and volumes, found by compose's label. */
 export async function cleanUp(project: string): Promise<void> {
-  const filter = `label=com.docker.compose.project=${project}`;
-  await removeAll(
-    ['container', 'ls', '--all', '--quiet', '--filter', filter],
-    ['container', 'rm', '--force', '--volumes'],
-  );
-  await removeAll(['network', 'ls', '--quiet', '--filter', filter], ['network', 'rm']);
-  await removeAll(['volume', 'ls', '--quiet', '--filter', filter], ['volume', 'rm', '--force']);
+  const filter = ['--filter', `label=com.docker.compose.project=${project}`];
+  const containers = await listIds(['container', 'ls', '--all', '--quiet', ...filter]);
+  if (containers.length > 0) await demandDocker(['container', 'rm', '--force', '--volumes', ...containers]);
+  for (const id of await listIds(['network', 'ls', '--quiet', ...filter])) {
+    // A container that vanishes leaves its endpoint for a moment.
+    const isGone = async () => (await docker(['network', 'rm', id])).code === 0 || freeNetwork(id);
+    await waitFor(isGone, { timeout: 20_000, what: `end of network ${id}` });
+  }
+  const volumes = await listIds(['volume', 'ls', '--quiet', ...filter]);
+  if (volumes.length > 0) await demandDocker(['volume', 'rm', '--force', ...volumes]);
 }
 
-async function removeAll(list: string[], remove: string[]): Promise<void> {
-  const ids = (await demandDocker(list)).split('\n').filter(Boolean);
-  if (ids.length > 0) await demandDocker([...remove, ...ids]);
+async function listIds(list: string[]): Promise<string[]> {
+  return (await demandDocker(list)).split('\n').filter(Boolean);
+}
+
+/** Cuts what still hangs on a network. @returns false, as it is not gone yet */
+async function freeNetwork(id: string): Promise<false> {
+  const format = '{{range $id, $_ := .Containers}}{{$id}} {{end}}';
+  const { stdout } = await docker(['network', 'inspect', '--format', format, id]);
+  for (const container of stdout.trim().split(' ').filter(Boolean)) {
+    await docker(['network', 'disconnect', '--force', id, container]);
+  }
+  return false;
 }
 
 /** A TCP port of this machine that nobody uses now. */

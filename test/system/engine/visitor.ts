@@ -10,6 +10,8 @@ export interface VisitorOptions {
   /** Public address, e.g. https://bot.acme.example:8443; the name needs no DNS. */
   url: string;
   bot: string;
+  /** Who it is (default random): the same visitor may have several sockets. */
+  id?: string;
   /** PEM of the authority behind the server's certificate. */
   ca?: string | Buffer;
   /** Where to connect whatever the name says (default 127.0.0.1). */
@@ -31,7 +33,7 @@ export interface Received {
 }
 
 export class Visitor {
-  readonly id = randomUUID().replaceAll('-', '');
+  readonly id: string;
   readonly received: Received[] = [];
   /** Cookies that the server set on the page or on a POST. */
   readonly cookies = new Map<string, string>();
@@ -43,6 +45,7 @@ export class Visitor {
 
   private constructor(options: VisitorOptions) {
     this.options = options;
+    this.id = options.id ?? randomUUID().replaceAll('-', '');
     const lookup: LookupFunction = (_name, lookupOptions, done) => {
       const address = options.connectTo ?? '127.0.0.1';
       if (lookupOptions.all) done(null, [{ address, family: 4 }]);

@@ -16,8 +16,8 @@ describe('every pair of answers', () => {
       expect(files.length).toBeGreaterThan(20);
       for (const { path, content } of files) {
         // The word has a meaning in TypeScript, and there the compiler reads it.
-      if (path.endsWith('.ts')) continue;
-      expect(`${path}: ${/undefined|\[object Object\]|NaN/.exec(content)?.[0] ?? 'clean'}`).toBe(
+        if (path.endsWith('.ts')) continue;
+        expect(`${path}: ${/undefined|\[object Object\]|NaN/.exec(content)?.[0] ?? 'clean'}`).toBe(
           `${path}: clean`,
         );
         expect(path).toMatch(/^[A-Za-z0-9._/-]+$/);

@@ -28,11 +28,13 @@ describe('postgresql.conf', () => {
 it('has what channels need only where there are messaging channels, and Redis only in a cluster', () => {
   const paths = (changes: Record<string, unknown>) => [...renderDatabase(deploymentOf(changes)).keys()];
   const optional = (changes: Record<string, unknown>) =>
-    paths(changes).filter((path) => /channels|redis/.test(path));
+    paths(changes)
+      .filter((path) => /channels|redis/.test(path))
+      .sort();
   expect(optional({ channels: ['web'] })).toEqual([]);
   expect(optional({ channels: ['slack'] })).toEqual([
-    'database/sync-channels.sh',
     'database/sql/channels.sql',
+    'database/sync-channels.sh',
   ]);
   expect(optional({ channels: ['web'], edition: 'pro', 'scaling.replicas': 2 })).toEqual([
     'redis/redis.conf',

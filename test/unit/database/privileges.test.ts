@@ -22,12 +22,7 @@ function render(changes: Record<string, unknown> = {}): { database: Database; fi
 
 const { database: facts, files } = render();
 const roles = facts.roles;
-const passwords = Object.fromEntries(
-  ['postgres-password', ...Object.values(roles).map(({ secret }) => secret)].map((secret) => [
-    secret,
-    `${secret}-Ab_9`,
-  ]),
-);
+const passwords = Object.fromEntries(Object.values(roles).map(({ secret }) => [secret, `${secret}-Ab_9`]));
 
 /** What secure.sql does, without psql's own commands. */
 async function secure(db: PGlite, rowLevelSecurity: 'on' | 'off', changed = files): Promise<void> {

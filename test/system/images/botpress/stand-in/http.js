@@ -197,7 +197,7 @@ function limitRate(windowMs, limit) {
 
 function forward(request, response, port, url) {
   const target = httpRequest(
-    { host: '127.0.0.1', port: port ?? 9, method: request.method, path: url, headers: request.headers },
+    { host: '127.0.0.1', port: port || 9, method: request.method, path: url, headers: request.headers },
     (answer) => {
       response.writeHead(answer.statusCode, answer.headers);
       answer.pipe(response);
@@ -305,8 +305,8 @@ function adminRouter(server) {
     handle(async (request, response) => {
       await importArchive(content, request.body);
       for (const id of [...server.bots.keys()]) await server.unmountBot(id);
-      const workspaces = JSON.parse(await content.read('global/workspaces.json'));
-      for (const id of workspaces.flatMap((workspace) => workspace.bots)) await server.mountBot(id);
+      server.workspaces = JSON.parse(await content.read('global/workspaces.json'));
+      for (const id of server.workspaces.flatMap((workspace) => workspace.bots)) await server.mountBot(id);
       response.sendStatus(200);
     }),
   );
@@ -329,9 +329,8 @@ function adminRouter(server) {
         throw new AnswerError(400, 'The bot id is not valid');
       for (const [file, value] of Object.entries(newBot(id, name, text)))
         await content.write(`bots/${id}/${file}`, JSON.stringify(value, undefined, 2));
-      const workspaces = JSON.parse(await content.read('global/workspaces.json'));
-      workspaces[0].bots = [...new Set([...workspaces[0].bots, id])];
-      await content.write('global/workspaces.json', JSON.stringify(workspaces, undefined, 2));
+      server.workspaces[0].bots = [...new Set([...server.workspaces[0].bots, id])];
+      await content.write('global/workspaces.json', JSON.stringify(server.workspaces, undefined, 2));
       await server.mountBot(id);
       succeed(response, 'Added new bot', { botId: id });
     }),

@@ -7,7 +7,7 @@ export const knobs = {
   listenAfterMs: number('LISTEN_MS', 1500),
   readyAfterMs: number('READY_MS', 3500),
   messagingUpAfterMs: number('MESSAGING_MS', 1500),
-  tableDelayMs: number('TABLE_MS', 250),
+  tableDelayMs: number('TABLE_MS', 1000),
   answerDelayMs: number('ANSWER_MS', 50),
   crashAfterMs: number('CRASH_AFTER_MS', 0),
   memoryMb: number('MEMORY_MB', 0),

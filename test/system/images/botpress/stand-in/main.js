@@ -1,5 +1,8 @@
 /** The command line of `bp`: no command serves; the other roles of the image are commands. */
-import { knobs } from './knobs.js';
+import { readFileSync } from 'node:fs';
+
+loadEnvFile('.env');
+const { knobs } = await import('./knobs.js');
 
 const [command = 'serve', ...args] = process.argv.slice(2);
 
@@ -21,4 +24,18 @@ if (command.startsWith('-') && command !== '--version') {
   await commands[command]();
 } else {
   console.log(`Unknown command "${command}"; known: ${Object.keys(commands).join(', ')}`);
+}
+
+/** A .env file beside the binary fills in what the environment does not set. */
+function loadEnvFile(file) {
+  let text;
+  try {
+    text = readFileSync(file, 'utf8');
+  } catch {
+    return;
+  }
+  for (const line of text.split('\n')) {
+    const match = /^\s*([\w.-]+)\s*=\s*(.*?)\s*$/.exec(line);
+    if (match) process.env[match[1]] ??= match[2].replace(/^(['"])(.*)\1$/, '$2');
+  }
 }

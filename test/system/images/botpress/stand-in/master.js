@@ -12,6 +12,9 @@ import { findPort } from './ports.js';
 const log = createLogger('Cluster');
 const script = (name) => fileURLToPath(new URL(name, import.meta.url));
 
+/** Told instead of a port when a side process will not come back. */
+const GONE = 0;
+
 export async function serve() {
   const maxReboots = isYes(process.env.BP_DISABLE_AUTO_RESTART)
     ? 0
@@ -41,9 +44,12 @@ export async function serve() {
     child.on('exit', (code, signal) => {
       delete ports[name];
       tellPorts();
-      if (code === 0 || signal === 'SIGKILL' || signal === 'SIGTERM' || child.wanted === false) return;
-      if (restarts >= maxReboots) return log.error(`${name} stopped too often, going on without it`);
-      void startSide(name, firstPort, restarts + 1);
+      if (child.wanted === false) return;
+      const isOver = code === 0 || signal === 'SIGKILL' || signal === 'SIGTERM';
+      if (!isOver && restarts < maxReboots) return void startSide(name, firstPort, restarts + 1);
+      if (!isOver) log.error(`${name} stopped too often, going on without it`);
+      ports[name] = GONE;
+      tellPorts();
     });
     return child;
   }

@@ -48,9 +48,12 @@ export function createSockets(httpServer, { basePath, transports, cors, redis, d
   });
 
   const guest = io.of('/guest');
-  guest.on('connection', (socket) => {
+  guest.on('connection', async (socket) => {
     const visitorId = socket.handshake.query.visitorId;
-    if (visitorId) void socket.join(`visitor:${visitorId}`);
+    if (!visitorId) return;
+    // In a cluster a visitor's room is made through Redis: while it is gone, sockets stay without a visitor.
+    if (redis) await redis.publisher.ping().catch(() => new Promise(() => {}));
+    await socket.join(`visitor:${visitorId}`);
   });
 
   return {

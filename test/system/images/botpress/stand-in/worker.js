@@ -115,6 +115,8 @@ async function boot() {
     messagingPort: () => ports.messaging,
     mountBot,
     unmountBot,
+    /** Kept in memory: of two nodes that write it, each overwrites what the other wrote. */
+    workspaces: [],
   };
   let ready = false;
   let readySince = Infinity;
@@ -150,8 +152,8 @@ async function boot() {
   }
 
   async function mountAll() {
-    const workspaces = JSON.parse(await content.read('global/workspaces.json'));
-    const ids = workspaces.flatMap((workspace) => workspace.bots);
+    server.workspaces = JSON.parse(await content.read('global/workspaces.json'));
+    const ids = server.workspaces.flatMap((workspace) => workspace.bots);
     if (ids.length === 0) return;
     await waitForMessaging();
     for (const id of ids) await mountBot(id);
@@ -401,7 +403,7 @@ async function connectRedis() {
 }
 
 function messagingUrl() {
-  return process.env.MESSAGING_ENDPOINT ?? `http://127.0.0.1:${ports.messaging ?? 9}`;
+  return process.env.MESSAGING_ENDPOINT ?? `http://127.0.0.1:${ports.messaging || 9}`;
 }
 
 async function callMessaging(call, body) {
@@ -418,7 +420,8 @@ async function callMessaging(call, body) {
 /** Core wires itself to messaging only after studio has reported; a boot without messaging goes on without bots. */
 async function waitForMessaging() {
   const deadline = Date.now() + 15_000;
-  while (Date.now() < deadline) {
+  // The master tells 0 for one that gave up.
+  while (Date.now() < deadline && ports.messaging !== 0) {
     if (ports.studio && (await answers(`${messagingUrl()}/status`))) return;
     await sleep(100);
   }
@@ -429,7 +432,7 @@ async function nluIsUp() {
   if (knobs.nluDown) return false;
   const endpoint = process.env.BP_MODULE_NLU_NLUSERVER_ENDPOINT;
   return answers(
-    endpoint ? `${endpoint.replace(/\/+$/, '')}/info` : `http://127.0.0.1:${ports['nlu-process'] ?? 9}/info`,
+    endpoint ? `${endpoint.replace(/\/+$/, '')}/info` : `http://127.0.0.1:${ports['nlu-process'] || 9}/info`,
   );
 }
 

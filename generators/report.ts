@@ -1,0 +1,133 @@
+import { styleText } from 'node:util';
+import type { Deployment } from '../src/deployment/deployment.ts';
+import { InputError } from '../src/deployment/errors.ts';
+import { statuses, type Change, type Status } from '../src/repository/changes.ts';
+import { RepositoryError } from '../src/repository/errors.ts';
+
+/** Exit codes of every shell; README.md and `--help` say the same. */
+export const EXIT = { done: 0, fault: 1, wrongInput: 2, differences: 3, stopped: 130 } as const;
+
+/** Most files that are named under one heading; `botpress-prod diff` shows all. */
+const MOST_NAMED = 12;
+
+/** What happened to files that need nothing from the user, in the order in which it is told. */
+const HEADINGS: Partial<Record<Status, string>> = {
+  created: 'new',
+  updated: 'updated',
+  merged: 'merged with your edits',
+  moved: 'moved to a new path',
+  restored: 'made again: not in this checkout',
+  removed: 'no longer needed, removed',
+  kept: 'no longer made, yours from now on',
+  edited: 'with your edits, as they are',
+  deleted: 'deleted by you, not brought back',
+};
+
+/** Colours for a stream: none without a terminal, with NO_COLOR or with a dumb terminal. */
+export function colourful(stream: { isTTY?: boolean }): boolean {
+  return Boolean(stream.isTTY) && !process.env['NO_COLOR'] && process.env['TERM'] !== 'dumb';
+}
+
+/** Makes text stand out where the stream can show it. */
+export type Paint = (style: 'bold' | 'yellow' | 'red' | 'green', text: string) => string;
+
+export function painterFor(stream: { isTTY?: boolean }): Paint {
+  const isColourful = colourful(stream);
+  return (style, text) => (isColourful ? styleText(style, text) : text);
+}
+
+/**
+ * Files by what happened to them, first what is done, last what is left to the user.
+ * @param isFirst a first run: that everything is new needs no list
+ */
+export function describeChanges(changes: readonly Change[], isFirst: boolean, paint: Paint): string[] {
+  const settled = Object.entries(HEADINGS).flatMap(([status, heading]) => {
+    const paths = changes.filter((change) => change.status === status).map(({ path }) => path);
+    if (paths.length === 0) return [];
+    const named = status === 'created' && isFirst ? [] : paths.slice(0, MOST_NAMED);
+    const more = named.length > 0 ? paths.length - named.length : 0;
+    return [
+      `  ${countFiles(paths.length)} ${heading}`,
+      ...named.map((path) => `      ${path}`),
+      ...(more > 0 ? [`      and ${more} more`] : []),
+    ];
+  });
+  const unchanged = changes.filter(({ status }) => status === 'unchanged').length;
+  const open = changes.filter(({ status }) => statuses[status].isOpen);
+  return [
+    ...settled,
+    ...(unchanged > 0 ? [`  ${countFiles(unchanged)} unchanged`] : []),
+    ...(open.length > 0 ? ['', paint('yellow', 'Left to you')] : []),
+    ...open.flatMap(({ path, status, obstacle, missing = [] }) => [
+      `  ${path} ${statuses[status].meaning}${obstacle ? `: ${obstacle}` : ''}`,
+      ...missing.map((line) => `      ${line}`),
+    ]),
+  ];
+}
+
+function countFiles(count: number): string {
+  return `${count} ${count === 1 ? 'file' : 'files'}`;
+}
+
+/** What the next steps depend on. */
+export interface Outcome {
+  /** As the user wrote it. */
+  directory: string;
+  isFirst: boolean;
+  isInGit: boolean;
+  changes: readonly Change[];
+}
+
+/** What the user does next: the exact commands, in order, then what they need beforehand. */
+export function describeNextSteps(deployment: Deployment, outcome: Outcome, paint: Paint): string[] {
+  const { firstEnvironment, production, channels } = deployment;
+  const { directory, isFirst, isInGit, changes } = outcome;
+  const commit = `git add --all && git commit --message "${isFirst ? 'Set up the stack' : 'Update the stack'}"`;
+  const steps: (readonly [command: string, purpose: string])[] = [
+    ...(directory === '.' ? [] : [[`cd ${quote(directory)}`, ''] as const]),
+    ...(changes.some(({ status }) => status === 'conflict' || status === 'unresolved')
+      ? [['git diff', 'shows the places between <<<<<<< and >>>>>>>: settle them'] as const]
+      : []),
+    ...(isFirst && !isInGit ? [['git init', ''] as const] : []),
+    ...(isFirst || isInGit ? [[commit, ''] as const] : []),
+    ['./bin/up', `starts ${firstEnvironment.name} at ${firstEnvironment.externalUrl}`],
+    ['./bin/check', 'runs the production checklist'],
+  ];
+  const secrets = `secrets/${production.name}`;
+  const notes = [
+    ...(production.tls === 'provided' ? [`put fullchain.pem and privkey.pem into ${secrets}/tls/`] : []),
+    ...(production.tls === 'letsencrypt'
+      ? [`point ${production.domain} at the server: its certificate is proven over port 80`]
+      : []),
+    ...(channels.length > 0
+      ? [`fill in ${secrets}/channels-*.env: a channel is on where all its credentials are`]
+      : []),
+    ...(deployment.pro ? [`put the licence key into ${secrets}/license-key`] : []),
+  ];
+  const width = Math.max(...steps.filter(([, purpose]) => purpose).map(([command]) => command.length)) + 3;
+  return [
+    paint('bold', 'Next'),
+    ...steps.map(([command, purpose]) => `  ${purpose ? command.padEnd(width) : command}${purpose}`),
+    ...(notes.length > 0 ? [paint('bold', `Before ./bin/up ${production.name}`)] : []),
+    ...notes.map((note) => `  ${note}`),
+  ];
+}
+
+/** A word as a shell takes it literally. */
+function quote(word: string): string {
+  return /^[\w./@%+=:,-]+$/.test(word) ? word : `'${word.replaceAll("'", String.raw`'\''`)}'`;
+}
+
+/**
+ * The exit code and the words of an error, in one block and without a stack unless DEBUG is set.
+ * Ctrl-C at a prompt is one: inquirer throws it.
+ */
+export function describeError(error: unknown): { exitCode: number; text: string } {
+  const { name, message, stack } = error instanceof Error ? error : new Error(String(error));
+  const shown = process.env['DEBUG'] ? (stack ?? message) : message;
+  if (error instanceof InputError)
+    return { exitCode: EXIT.wrongInput, text: `The input is wrong; nothing was written.\n${shown}` };
+  if (error instanceof RepositoryError) return { exitCode: error.exitCode, text: shown };
+  if (name === 'ExitPromptError') return { exitCode: EXIT.stopped, text: 'Stopped; nothing was written.' };
+  return { exitCode: EXIT.fault, text: `Unexpected fault: ${shown}` };
+}

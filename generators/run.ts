@@ -1,0 +1,131 @@
+import { readFileSync, statSync } from 'node:fs';
+import { basename } from 'node:path';
+import { parse as parseYaml } from 'yaml';
+import type { Answers } from '../src/deployment/answers.ts';
+import { deriveDeployment } from '../src/deployment/deployment.ts';
+import { InputError, showValue } from '../src/deployment/errors.ts';
+import { exitCodeOfRun } from '../src/repository/changes.ts';
+import type { Progress } from '../src/repository/commit.ts';
+import { isInsideGit } from '../src/repository/git.ts';
+import {
+  apply,
+  openRepository,
+  prepare,
+  refuseDirty,
+  type Changes,
+  type Repository,
+} from '../src/repository/repository.ts';
+import { collectAnswers, type Asker } from './collect.ts';
+import { findMoves, migrateAnswers, refuseNewer } from './migrations.ts';
+import { buildPlan, version } from './plan.ts';
+import { describeChanges, describeNextSteps, type Paint } from './report.ts';
+
+/** One run of the generator, whatever the shell: the own command and Yeoman fill this in and walk the same road. */
+export interface Run {
+  /** As the user wrote it. */
+  directory: string;
+  /** Answers given as flags, by path. */
+  flags: Record<string, unknown>;
+  answersFile?: string | undefined;
+  /** Take defaults for what is not given. */
+  acceptDefaults: boolean;
+  /** Absent where nobody can be asked. */
+  ask?: Asker | undefined;
+  /** Says something between two prompts. */
+  tell?: ((text: string) => void) | undefined;
+  dryRun: boolean;
+  force: boolean;
+  restore: readonly string[];
+  paint: Paint;
+  onProgress?: Progress;
+}
+
+/** What a run ends with. */
+export interface Result {
+  /** For people. */
+  text: string;
+  exitCode: number;
+}
+
+/** Largest answers file that is read, in bytes: far above any real one. */
+const LARGEST_ANSWERS_FILE = 1_000_000;
+
+/**
+ * Opens a repository with its stored answers under the names of this version.
+ * @throws RepositoryError (2) if a newer generator wrote it
+ */
+export function openMigrated(directory: string): Repository {
+  const repository = openRepository(directory);
+  const { lock, answers } = repository;
+  if (!lock) return repository;
+  refuseNewer(lock, version);
+  return { ...repository, answers: answers && migrateAnswers(answers, lock.generator) };
+}
+
+/** What a run with these answers would change. Writes nothing. */
+export function planChanges(repository: Repository, answers: Answers, restore: readonly string[] = []): Changes {
+  return prepare(repository, buildPlan(answers), { restore, moves: findMoves(repository.lock) });
+}
+
+/** Collects the answers for a repository: flags, answers file, stored answers, prompts, defaults. */
+export async function askAnswers(repository: Repository, run: Run): Promise<Answers> {
+  const { answersFile, ask, force, dryRun, tell, directory } = run;
+  if (ask && repository.lock && !force && !dryRun) refuseDirty(repository);
+  if (ask) tell?.(greet(repository, directory));
+  return collectAnswers({
+    flags: run.flags,
+    ...(answersFile !== undefined && { file: readAnswersFile(answersFile) }),
+    stored: repository.answers,
+    directory: basename(repository.root),
+    ...(ask && { ask }),
+    ...(tell && { tell }),
+    acceptDefaults: run.acceptDefaults,
+  });
+}
+
+function greet({ answers }: Repository, directory: string): string {
+  const where = directory === '.' ? 'this folder' : directory;
+  return answers
+    ? `The repository in ${where}: Enter keeps an answer as it is shown, Ctrl-C leaves everything as it was.`
+    : `A new repository in ${where}: Enter takes what is shown, Ctrl-C leaves everything as it was.`;
+}
+
+/** Carries out a run: everything is written, or nothing. */
+export function writeAnswers(repository: Repository, answers: Answers, run: Run): Result {
+  const { dryRun, force, restore, directory, paint, onProgress } = run;
+  const changes = planChanges(repository, answers, restore);
+  const { files } = changes;
+  const isFirst = repository.lock === undefined;
+  const exitCode = exitCodeOfRun(files);
+  if (dryRun) {
+    const lines = ['Dry run, nothing is written. It would be:', ...describeChanges(files, isFirst, paint)];
+    return { text: lines.join('\n'), exitCode };
+  }
+  const isWritten = apply(repository, changes, { force, ...(onProgress && { onProgress }) });
+  const outcome = { directory, isFirst, isInGit: isInsideGit(repository.root), changes: files };
+  const lines = [
+    paint('bold', `${answers.name} in ${directory} ${isWritten ? 'is written' : 'is up to date'}`),
+    ...describeChanges(files, isFirst, paint),
+    ...(isWritten ? ['', ...describeNextSteps(deriveDeployment(answers), outcome, paint)] : []),
+  ];
+  return { text: lines.join('\n'), exitCode };
+}
+
+function readAnswersFile(path: string): unknown {
+  const refuse = (reason: string, mend: string) =>
+    new InputError([{ field: '--answers', value: showValue(path), reason, mend }]);
+  let text: string;
+  try {
+    if (statSync(path).size > LARGEST_ANSWERS_FILE)
+      throw refuse('is larger than 1 MB', 'name an answers file');
+    text = readFileSync(path, 'utf8');
+  } catch (error) {
+    if (error instanceof InputError) throw error;
+    throw refuse('cannot be read', 'name a readable YAML or JSON file');
+  }
+  try {
+    return parseYaml(text) ?? {};
+  } catch (error) {
+    throw refuse(`is not YAML: ${(error as Error).message.split('\n')[0] ?? ''}`, 'correct the file');
+  }
+}
