@@ -1,12 +1,14 @@
 // Builds dist/, or the folder that is named: one bundle of the command and the Yeoman generators, with every template
 // compiled into it.
-import { mkdirSync, readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
+import { mkdirSync, readdirSync, readFileSync, renameSync, rmSync, writeFileSync } from 'node:fs';
 import { join, resolve } from 'node:path';
 import { build } from 'esbuild';
 
 const root = import.meta.dirname;
 const output = resolve(root, process.argv[2] ?? 'dist');
-const { dependencies, version } = JSON.parse(readFileSync(join(root, 'package.json'), 'utf8'));
+// Built beside it and put in its place when it is whole: a failed build leaves the last good one.
+const fresh = `${output}.${process.pid}`;
+const { dependencies } = JSON.parse(readFileSync(join(root, 'package.json'), 'utf8'));
 
 /** Names of all templates, relative to templates/, without .ejs. */
 function templateNames() {
@@ -27,8 +29,8 @@ async function compileTemplates() {
     platform: 'node',
     packages: 'external',
   });
-  const module = join(output, 'template-compiler.mjs');
-  mkdirSync(output, { recursive: true });
+  const module = join(fresh, 'template-compiler.mjs');
+  mkdirSync(fresh, { recursive: true });
   writeFileSync(module, outputFiles[0].text);
   const { compileTemplate } = await import(module);
   rmSync(module);
@@ -44,7 +46,6 @@ export function findTemplate(name) {
 }
 
 const compiled = await compileTemplates();
-rmSync(output, { recursive: true, force: true });
 
 const parts = readdirSync(join(root, 'generators'), { withFileTypes: true })
   .filter((entry) => entry.isDirectory())
@@ -59,7 +60,7 @@ const { metafile } = await build({
       out: `generators/${part}/index`,
     })),
   ],
-  outdir: output,
+  outdir: fresh,
   bundle: true,
   splitting: true,
   // Chunks lie where no index file can be mistaken for a sub-generator.
@@ -73,7 +74,6 @@ const { metafile } = await build({
   legalComments: 'none',
   metafile: true,
   external: Object.keys(dependencies),
-  define: { 'process.env.GENERATOR_VERSION': JSON.stringify(version) },
   // CommonJS packages inside an ESM bundle still ask for Node's own modules.
   banner: {
     js: "import { createRequire as bundleRequire } from 'node:module'; const require = bundleRequire(import.meta.url);",
@@ -92,6 +92,8 @@ const { metafile } = await build({
 });
 
 writeLicences(Object.keys(metafile.inputs));
+rmSync(output, { recursive: true, force: true });
+renameSync(fresh, output);
 
 /** The bundle carries other people's code: their licences travel with it. */
 function writeLicences(inputs) {
@@ -107,5 +109,5 @@ function writeLicences(inputs) {
     const file = readdirSync(join(root, folder)).find((entry) => /^licen[cs]e/i.test(entry));
     return `${name} ${used} (${license})\n\n${file ? readFileSync(join(root, folder, file), 'utf8').trim() : ''}\n`;
   });
-  writeFileSync(join(output, 'THIRD-PARTY-LICENSES.txt'), texts.join(`\n${'-'.repeat(80)}\n\n`));
+  writeFileSync(join(fresh, 'THIRD-PARTY-LICENSES.txt'), texts.join(`\n${'-'.repeat(80)}\n\n`));
 }

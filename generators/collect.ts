@@ -4,12 +4,18 @@ import { flagOf, type AnyQuestion, type Context, type Draft } from '../src/deplo
 import { parseAnswers, unknownKey } from './gate.ts';
 import { questions, setAt, valueAt } from './table.ts';
 
+/** What to type for an empty list where Enter alone would keep a full one. */
+export const EMPTY_LIST = '-';
+
 /** Asks one question; `initial` is shown as the default. */
 export type Asker = (
-  question: AnyQuestion,
+  question: Askable,
   initial: unknown,
   refuse: (value: unknown) => string | undefined,
 ) => Promise<unknown>;
+
+/** What an asker has to know of a question. */
+export type Askable = Pick<AnyQuestion, 'message' | 'choices'>;
 
 /** Where answers can come from, strongest first: flags, answers file, stored answers, the user, defaults. */
 export interface Sources {
@@ -23,6 +29,8 @@ export interface Sources {
   directory: string;
   /** Absent where nobody can be asked. */
   ask?: Asker;
+  /** Says something between two prompts. */
+  tell?: (text: string) => void;
   /** Take defaults for what is not given. */
   acceptDefaults: boolean;
 }
@@ -30,42 +38,98 @@ export interface Sources {
 /**
  * Collects the answers from all sources and passes them through the gate.
  * Throws an InputError that lists every mistake; without somebody to ask and without `acceptDefaults`, each missing
- * answer is one of them.
+ * answer is one of them. Who is asked gets the questions again whose answers cannot be together.
  */
 export async function collectAnswers(sources: Sources): Promise<Answers> {
-  const { flags, file, stored, directory, ask, acceptDefaults } = sources;
+  const { flags, file, stored, directory, ask, tell, acceptDefaults } = sources;
   const problems = [...findUnknownKeys(file), ...findUnknownKeys(stored)];
+  if (problems.length > 0 && ask) throw new InputError(problems);
   const draft: Draft = {};
-  const missing: Problem[] = [];
-  for (const question of questions) {
+  const derived = new Set<string>();
+  const asked = new Set<string>();
+
+  const put = async (question: AnyQuestion, isAsked: boolean): Promise<void> => {
     const { path } = question;
     const context: Context = { draft, directory };
     const fallback = defaultOf(question, context);
     const given = path in flags ? coerce(flags[path], fallback) : valueAt(file as Partial<Answers>, path);
-    const kept = valueAt(stored as Partial<Answers>, path);
-    const asked = question.ask?.(context) ?? true;
+    // Once asked, the answer is what stands in the draft.
+    const kept = valueAt((asked.has(path) ? draft : stored) as Partial<Answers>, path);
+    const isOpen = question.ask?.(context) ?? true;
     let value = given ?? kept ?? fallback;
-    if (given === undefined && asked && ask) {
+    derived.delete(path);
+    if (given === undefined && isOpen && ask && isAsked) {
       const refuse = (answer: unknown) => refuseValue(question, coerce(answer, fallback));
       value = keepObjects(coerce(await ask(question, value, refuse), fallback), value);
-    } else if (given === undefined && kept === undefined && asked && !acceptDefaults) {
-      missing.push({
-        field: path,
-        reason: 'is missing, and there is no terminal to ask at',
-        mend: `give --${flagOf(path)}, or --yes to take ${showValue(fallback)}`,
-      });
+      asked.add(path);
+    } else if (given === undefined && kept === undefined) {
+      if (typeof question.default === 'function') derived.add(path);
+      if (isOpen && !acceptDefaults && !ask)
+        problems.push({
+          field: path,
+          reason: 'is missing, and there is no terminal to ask at',
+          mend: `give --${flagOf(path)}, or --yes to take ${showValue(fallback)}`,
+        });
     }
     setAt(draft, path, value);
+  };
+
+  // First all that stands alone; what is detail of something is asked only of those who want that.
+  for (const question of questions) if (!isDetail(question)) await put(question, true);
+  const details = questions.filter(isDetail);
+  const open = details.filter(
+    ({ path, ask: isOpen }) => !(path in flags) && (isOpen?.({ draft, directory }) ?? true),
+  );
+  const wantsDetails = open.length > 0 && ask !== undefined && (await askForDetails(ask, open));
+  for (const question of details) await put(question, wantsDetails);
+
+  for (;;) {
+    try {
+      const answers = parseAnswers(draft);
+      if (problems.length === 0) return answers;
+    } catch (error) {
+      if (!(error instanceof InputError)) throw error;
+      const again = ask
+        ? questions.filter(
+            ({ path }) => asked.has(path) && error.problems.some((problem) => concerns(problem, path)),
+          )
+        : [];
+      if (again.length > 0) {
+        tell?.(`\n${error.message}\n`);
+        for (const question of again) await put(question, true);
+        continue;
+      }
+      problems.push(...dropConsequences(error.problems, derived));
+    }
+    throw new InputError(problems);
   }
-  problems.push(...missing);
-  try {
-    const answers = parseAnswers(draft);
-    if (problems.length === 0) return answers;
-  } catch (error) {
-    if (!(error instanceof InputError)) throw error;
-    problems.push(...error.problems);
-  }
-  throw new InputError(problems);
+}
+
+/** `backup.schedule` is a detail of backups; `bots` stands alone. */
+function isDetail({ path }: AnyQuestion): boolean {
+  return path.includes('.');
+}
+
+async function askForDetails(ask: Asker, details: readonly AnyQuestion[]): Promise<boolean> {
+  const subjects = [...new Set(details.map(({ path }) => path.split('.')[0]))];
+  const message = `Go through ${details.length} details as well (${subjects.join(', ')})?`;
+  return (await ask({ message }, false, () => undefined)) === true;
+}
+
+/** Whether changing the answer at a path can mend the problem: it is about that answer, or advises to set it. */
+function concerns({ field, mend }: Problem, path: string): boolean {
+  return isAbout(field, path) || new RegExp(`\\b(set|or) ${path} to\\b`).test(mend);
+}
+
+function isAbout(field: string, path: string): boolean {
+  return field === path || field.startsWith(`${path}[`) || field.startsWith(`${path}.`);
+}
+
+/** A default that was derived from a refused answer is no mistake of its own. */
+function dropConsequences(problems: readonly Problem[], derived: ReadonlySet<string>): Problem[] {
+  const isDerived = ({ field }: Problem) => [...derived].some((path) => isAbout(field, path));
+  const own = problems.filter((problem) => !isDerived(problem));
+  return own.length > 0 ? own : [...problems];
 }
 
 /** The default of a question in a context. */
@@ -77,6 +141,7 @@ export function defaultOf(question: AnyQuestion, context: Context): unknown {
 /** Text from a flag or a prompt becomes the type that the question's default has; what does not fit stays as it is. */
 function coerce(value: unknown, like: unknown): unknown {
   if (Array.isArray(like)) {
+    if (value === EMPTY_LIST) return [];
     const items = (Array.isArray(value) ? value : [value]).flatMap((item) =>
       typeof item === 'string' ? item.split(',') : [item],
     );

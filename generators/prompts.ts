@@ -1,5 +1,4 @@
-import type { AnyQuestion } from '../src/deployment/question.ts';
-import type { Asker } from './collect.ts';
+import { EMPTY_LIST, type Askable, type Asker } from './collect.ts';
 
 /** A question as inquirer and Yeoman's adapter both understand it. */
 export interface Prompt {
@@ -19,14 +18,17 @@ export function askWith(prompt: (questions: Prompt[]) => Promise<Record<string, 
   };
 }
 
-function toPrompt({ message, choices }: AnyQuestion, initial: unknown, refuse: Parameters<Asker>[2]): Prompt {
+function toPrompt({ message, choices }: Askable, initial: unknown, refuse: Parameters<Asker>[2]): Prompt {
   const isList = Array.isArray(initial);
   const chosen = isList ? initial.map(String) : [];
   return {
     type: choices ? (isList ? 'checkbox' : 'select') : typeof initial === 'boolean' ? 'confirm' : 'input',
     // No dots: inquirer would nest the answer.
     name: 'answer',
-    message,
+    message:
+      isList && !choices && chosen.length > 0 && refuse([]) === undefined
+        ? `${message} (${EMPTY_LIST} for none)`
+        : message,
     default: isList && !choices ? showList(initial) : initial,
     ...(choices && {
       choices: choices.map((value) => ({

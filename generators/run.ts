@@ -63,7 +63,11 @@ export function openMigrated(directory: string): Repository {
 }
 
 /** What a run with these answers would change. Writes nothing. */
-export function planChanges(repository: Repository, answers: Answers, restore: readonly string[] = []): Changes {
+export function planChanges(
+  repository: Repository,
+  answers: Answers,
+  restore: readonly string[] = [],
+): Changes {
   return prepare(repository, buildPlan(answers), { restore, moves: findMoves(repository.lock) });
 }
 
@@ -71,7 +75,7 @@ export function planChanges(repository: Repository, answers: Answers, restore: r
 export async function askAnswers(repository: Repository, run: Run): Promise<Answers> {
   const { answersFile, ask, force, dryRun, tell, directory } = run;
   if (ask && repository.lock && !force && !dryRun) refuseDirty(repository);
-  if (ask) tell?.(greet(repository, directory));
+  if (ask) tell?.(`${greet(repository, directory)}\n`);
   return collectAnswers({
     flags: run.flags,
     ...(answersFile !== undefined && { file: readAnswersFile(answersFile) }),

@@ -1,26 +1,23 @@
-import { readFileSync, statSync } from 'node:fs';
-import { basename, resolve } from 'node:path';
-import { parse as parseYaml } from 'yaml';
-import { collectAnswers, type Asker } from '../../generators/collect.ts';
+import type { Asker } from '../../generators/collect.ts';
 import { explainFile } from '../../generators/explain.ts';
 import { answersJsonSchema, parseAnswers } from '../../generators/gate.ts';
 import { addMember, removeMember } from '../../generators/members.ts';
-import { buildPlan } from '../../generators/plan.ts';
+import { colourful, describeChanges, describeError, EXIT, painterFor } from '../../generators/report.ts';
+import {
+  askAnswers,
+  openMigrated,
+  planChanges,
+  writeAnswers,
+  type Result,
+  type Run,
+} from '../../generators/run.ts';
 import type { Answers } from '../deployment/answers.ts';
-import { deriveDeployment } from '../deployment/deployment.ts';
 import { InputError, showValue } from '../deployment/errors.ts';
-import { exitCodeOfCheck, exitCodeOfRun, statuses } from '../repository/changes.ts';
+import { exitCodeOfCheck, statuses } from '../repository/changes.ts';
 import type { Progress } from '../repository/commit.ts';
-import { RepositoryError } from '../repository/errors.ts';
-import { apply, eject, openRepository, prepare, type Repository } from '../repository/repository.ts';
+import { eject, openRepository, type Repository } from '../repository/repository.ts';
 import { readArguments, type Arguments } from './arguments.ts';
 import { formatHelp } from './help.ts';
-import { colourful, describeChanges, describeNextSteps } from './report.ts';
-
-const EXIT = { done: 0, fault: 1, wrongInput: 2 } as const;
-
-/** Largest answers file that is read, in bytes: far above any real one. */
-const LARGEST_ANSWERS_FILE = 1_000_000;
 
 /** Runs the command line; returns the exit code. Errors go to stderr in one block, without a stack unless DEBUG is set. */
 export async function runCommand(words: readonly string[]): Promise<number> {
@@ -42,9 +39,7 @@ async function dispatch(options: Arguments): Promise<number> {
     case 'explain':
       return explain(options);
     case 'eject':
-      eject(openManaged(options.directory).repository);
-      print('The lock and the base copies are removed; every other file is yours now.\n');
-      return EXIT.done;
+      return endManagement(options);
     case 'check':
       return check(options);
     case 'diff':
@@ -58,65 +53,76 @@ async function dispatch(options: Arguments): Promise<number> {
 }
 
 async function generate(options: Arguments): Promise<number> {
-  const repository = openRepository(options.directory);
-  const { flags, answersFile } = options;
-  const answers = await collectAnswers({
-    flags,
-    ...(answersFile !== undefined && { file: readAnswersFile(answersFile) }),
-    stored: repository.answers,
-    directory: basename(resolve(options.directory)),
-    ...(!options.yes && process.stdin.isTTY && process.stdout.isTTY && { ask: await loadAsker() }),
-    acceptDefaults: options.yes,
-  });
-  return write(repository, answers, options);
+  const run = await startRun(options);
+  const repository = openMigrated(options.directory);
+  return finish(writeAnswers(repository, await askAnswers(repository, run), run));
 }
 
-function changeMember(options: Arguments): Promise<number> | number {
+async function changeMember(options: Arguments): Promise<number> {
   const { repository, answers } = openManaged(options.directory);
   const { member } = options;
   if (!member) throw new Error('add and remove come with a member');
   const change = options.command === 'add' ? addMember : removeMember;
-  return write(repository, parseAnswers(change(answers, member.kind, member.name)), options);
+  const changed = parseAnswers(change(answers, member.kind, member.name));
+  return finish(writeAnswers(repository, changed, await startRun({ ...options, yes: true })));
 }
 
-function write(repository: Repository, answers: Answers, options: Arguments): number {
-  const { dryRun, force, restore, directory } = options;
-  const changes = prepare(repository, buildPlan(answers), { restore });
-  if (dryRun) {
-    print(`${['Dry run: nothing is written', ...describeChanges(changes.files, 'planned')].join('\n')}\n`);
-    return exitCodeOfRun(changes.files);
-  }
-  const written = apply(repository, changes, { force, onProgress: showProgress() });
-  const lines = [
-    written
-      ? `botpress-prod: ${answers.name} in ${directory}`
-      : `botpress-prod: ${answers.name} is up to date`,
-    ...describeChanges(changes.files, 'done'),
-    '',
-    ...describeNextSteps(deriveDeployment(answers), directory, repository.lock === undefined),
-  ];
-  print(`${lines.join('\n')}\n`);
-  return exitCodeOfRun(changes.files);
+async function startRun(options: Arguments): Promise<Run> {
+  const { directory, flags, answersFile, yes, dryRun, force, restore } = options;
+  const isAsking = !yes && process.stdin.isTTY && process.stdout.isTTY;
+  return {
+    directory,
+    flags,
+    answersFile,
+    acceptDefaults: yes,
+    ...(isAsking && { ask: await loadAsker(), tell: (text: string) => print(`${text}\n`) }),
+    dryRun,
+    force,
+    restore,
+    paint: painterFor(process.stdout),
+    onProgress: showProgress(),
+  };
+}
+
+function finish({ text, exitCode }: Result): number {
+  print(`${text}\n`);
+  return exitCode;
 }
 
 function check(options: Arguments): number {
   const { repository, answers } = openManaged(options.directory);
-  const { files } = prepare(repository, buildPlan(answers));
+  const { files } = planChanges(repository, answers);
   const drift = files.filter(({ status }) => statuses[status].isDrift);
-  print(
-    drift.length === 0
-      ? 'The repository is what its answers say.\n'
-      : `${['The repository is not what its answers say:', ...describeChanges(drift, 'planned'), 'Run botpress-prod to update it; botpress-prod diff shows what would change.'].join('\n')}\n`,
-  );
+  if (drift.length === 0) {
+    print('The repository is what its answers say.\n');
+    return EXIT.done;
+  }
+  const paint = painterFor(process.stdout);
+  const where = options.directory === '.' ? '' : ` ${options.directory}`;
+  const lines = [
+    paint('bold', 'The repository is not what its answers say. A run would leave:'),
+    ...describeChanges(drift, false, paint),
+    '',
+    `botpress-prod diff${where} shows the lines; botpress-prod${where} updates the files.`,
+  ];
+  print(`${lines.join('\n')}\n`);
   return exitCodeOfCheck(files);
 }
 
 async function diff(options: Arguments): Promise<number> {
   const { printDiff } = await import('../repository/diff.ts');
   const { repository, answers } = openManaged(options.directory);
-  const { files } = prepare(repository, buildPlan(answers));
+  const { files } = planChanges(repository, answers);
   print(printDiff(files, { colors: colourful(process.stdout) }));
   return exitCodeOfCheck(files);
+}
+
+function endManagement({ directory }: Arguments): number {
+  const repository = openRepository(directory);
+  if (!repository.lock) throw notManaged(directory);
+  eject(repository);
+  print('The lock and the base copies are removed; every other file is yours now.\n');
+  return EXIT.done;
 }
 
 function explain({ directory, file = '' }: Arguments): number {
@@ -152,36 +158,20 @@ function explain({ directory, file = '' }: Arguments): number {
 
 /** A repository that the generator made, with its stored answers through the gate. */
 function openManaged(directory: string): { repository: Repository; answers: Answers } {
-  const repository = openRepository(directory);
-  if (!repository.answers)
-    throw new InputError([
-      {
-        field: 'directory',
-        value: showValue(directory),
-        reason: 'holds no repository that this generator made',
-        mend: 'name its folder, or make one with botpress-prod DIR',
-      },
-    ]);
+  const repository = openMigrated(directory);
+  if (!repository.answers) throw notManaged(directory);
   return { repository, answers: parseAnswers(repository.answers) };
 }
 
-function readAnswersFile(path: string): unknown {
-  const refuse = (reason: string, mend: string) =>
-    new InputError([{ field: '--answers', value: showValue(path), reason, mend }]);
-  let text: string;
-  try {
-    if (statSync(path).size > LARGEST_ANSWERS_FILE)
-      throw refuse('is larger than 1 MB', 'name an answers file');
-    text = readFileSync(path, 'utf8');
-  } catch (error) {
-    if (error instanceof InputError) throw error;
-    throw refuse('cannot be read', 'name a readable YAML or JSON file');
-  }
-  try {
-    return parseYaml(text) ?? {};
-  } catch (error) {
-    throw refuse(`is not YAML: ${(error as Error).message.split('\n')[0] ?? ''}`, 'correct the file');
-  }
+function notManaged(directory: string): InputError {
+  return new InputError([
+    {
+      field: 'directory',
+      value: showValue(directory),
+      reason: 'holds no repository that this generator manages',
+      mend: 'name its folder, or make one with botpress-prod DIR',
+    },
+  ]);
 }
 
 /** inquirer is loaded only where somebody is there to answer. */
@@ -205,23 +195,7 @@ function print(text: string): void {
 }
 
 function reportError(error: unknown): number {
-  const { name, message, stack } = error instanceof Error ? error : new Error(String(error));
-  const shown = process.env['DEBUG'] ? (stack ?? message) : message;
-  if (error instanceof InputError) {
-    process.stderr.write(
-      `The input is wrong; nothing was written.\n${process.env['DEBUG'] ? shown : message}\n`,
-    );
-    return EXIT.wrongInput;
-  }
-  if (error instanceof RepositoryError) {
-    process.stderr.write(`${shown}\n`);
-    return error.exitCode;
-  }
-  // Ctrl-C at a prompt.
-  if (name === 'ExitPromptError') {
-    process.stderr.write('Stopped; nothing was written.\n');
-    return EXIT.fault;
-  }
-  process.stderr.write(`Unexpected fault: ${shown}\n`);
-  return EXIT.fault;
+  const { exitCode, text } = describeError(error);
+  process.stderr.write(`${text}\n`);
+  return exitCode;
 }

@@ -121,7 +121,8 @@ export function compare(
 function follow(change: Change, from: string, there: Entry): Change[] {
   const isSettled = statuses[change.status].writes || !statuses[change.status].isOpen;
   // Only the user can go on: until then everything stays where it is, under its old entry.
-  if (there.type !== 'file' || !(isSettled || change.status === 'incomplete')) return [{ ...change, path: from }];
+  if (there.type !== 'file' || !(isSettled || change.status === 'incomplete'))
+    return [{ ...change, path: from }];
   const before = there.read();
   const { kind, status } = change;
   const moved: Change = {

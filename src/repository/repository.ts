@@ -183,7 +183,11 @@ function prepareRecords(
     if (!entry) continue;
     entries.set(path, entry);
     const isCurrent = lock?.files.get(path)?.sha256 === entry.sha256;
-    const copy = (isCurrent && base.get(path)) || (text && pack(text)) || base.get(path) || base.get(moves.get(path) ?? '');
+    const copy =
+      (isCurrent && base.get(path)) ||
+      (text && pack(text)) ||
+      base.get(path) ||
+      base.get(moves.get(path) ?? '');
     if (copy && entry.sha256) copies.set(path, copy);
   }
   const records = [

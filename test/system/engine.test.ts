@@ -64,7 +64,13 @@ async function start(
 /** A server as the output runs it: exec form, init, read-only root, no capabilities, three writable places. */
 function startServer(
   name: string,
-  options: { env?: Record<string, string>; seed?: string; args?: string[]; waits?: boolean } = {},
+  options: {
+    env?: Record<string, string>;
+    seed?: string;
+    args?: string[];
+    waits?: boolean;
+    slow?: boolean;
+  } = {},
 ) {
   const seed = options.seed ?? 'plain';
   const env: Record<string, string> = {
@@ -72,6 +78,8 @@ function startServer(
     BPFS_STORAGE: 'database',
     BP_PRODUCTION: 'true',
     APP_DATA_PATH: '/app-data',
+    // Times are the subject of one test alone; the others need not wait.
+    ...(options.slow ? {} : { STANDIN_LISTEN_MS: '0', STANDIN_READY_MS: '0', STANDIN_MESSAGING_MS: '0' }),
     ...options.env,
   };
   return start(name, BOTPRESS, {
@@ -373,6 +381,7 @@ describe('the server on an empty database', () => {
   it('listens late, says 503 while it loads, then 200 before messaging is up', async () => {
     await makeDatabase('first');
     server = await startServer('first', {
+      slow: true,
       env: { BP_ADMIN_EMAIL: 'admin@acme.example', BP_ADMIN_PASSWORD: 'right-password' },
     });
     const seen: string[] = [];
@@ -746,11 +755,10 @@ describe('a start that fails', () => {
 describe('a worker that dies', () => {
   it('is restarted twice after crashes, then the master lives on alone; killed for its memory, all end with 0', async () => {
     for (const name of ['crashing', 'starving']) await makeDatabase(name);
-    const quick = { STANDIN_LISTEN_MS: '0', STANDIN_READY_MS: '0' };
     const [crashing, starving] = await Promise.all([
-      startServer('crashing', { env: { ...quick, STANDIN_CRASH_AFTER_MS: '300' } }),
+      startServer('crashing', { env: { STANDIN_CRASH_AFTER_MS: '300' } }),
       startServer('starving', {
-        env: { ...quick, STANDIN_MEMORY_MB: '600' },
+        env: { STANDIN_MEMORY_MB: '600' },
         args: ['--tmpfs', '/tmp', '--memory', '400m'],
       }),
     ]);

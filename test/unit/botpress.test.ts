@@ -53,7 +53,7 @@ const open: (Server | ChildProcess)[] = [];
 
 beforeAll(() => {
   root = mkdtempSync(join(tmpdir(), 'botpress-'));
-  for (const { path, content } of renderArtefacts('app', templates, deriveDeployment(answers, '0.0.0'))) {
+  for (const { path, content } of renderArtefacts('app', templates, deriveDeployment(answers))) {
     mkdirSync(dirname(join(root, path)), { recursive: true });
     writeFileSync(join(root, path), content);
     if (path.endsWith('.sh')) chmodSync(join(root, path), 0o755);
@@ -66,7 +66,8 @@ beforeAll(() => {
 afterEach(() => {
   for (const it of open.splice(0)) {
     if ('close' in it) it.close();
-    else if (it.pid !== undefined && it.exitCode === null && it.signalCode === null) process.kill(-it.pid, 'SIGKILL');
+    else if (it.pid !== undefined && it.exitCode === null && it.signalCode === null)
+      process.kill(-it.pid, 'SIGKILL');
   }
   for (const folder of [secrets, data, state]) rmSync(folder, { recursive: true, force: true });
 });
@@ -169,7 +170,9 @@ describe('channels.sh', () => {
   const give = (text: string) => giveSecrets({ 'channels-support.env': text });
 
   it('prints the channels whose credentials are complete, and says what is off and why', async () => {
-    give('# comment\n\nSLACK_BOT_TOKEN=xoxb-1\r\nSLACK_SIGNING_SECRET=abc\nTWILIO_ACCOUNT_SID=AC1\nTWILIO_AUTH_TOKEN=\n');
+    give(
+      '# comment\n\nSLACK_BOT_TOKEN=xoxb-1\r\nSLACK_SIGNING_SECRET=abc\nTWILIO_ACCOUNT_SID=AC1\nTWILIO_AUTH_TOKEN=\n',
+    );
     const { code, out, err } = await shell('enabled_channels support');
     expect({ code, out }).toEqual({ code: 0, out: 'slack\n' });
     expect(err).toBe(
@@ -189,18 +192,22 @@ describe('channels.sh', () => {
   });
 
   it('exports what the placeholders of the channels that are on stand for, and nothing else', async () => {
-    give('SLACK_BOT_TOKEN=xoxb-1\nSLACK_SIGNING_SECRET=1234567890123456789012\nTWILIO_ACCOUNT_SID=AC1\nPATH=/evil\n');
+    give(
+      'SLACK_BOT_TOKEN=xoxb-1\nSLACK_SIGNING_SECRET=1234567890123456789012\nTWILIO_ACCOUNT_SID=AC1\nPATH=/evil\n',
+    );
     const { out, err } = await shell('load_credentials support; env | grep -E "^SUPPORT_|/evil" | sort');
-    expect(out).toBe('SUPPORT_SLACK_BOT_TOKEN=xoxb-1\nSUPPORT_SLACK_SIGNING_SECRET="1234567890123456789012"\n');
+    expect(out).toBe(
+      'SUPPORT_SLACK_BOT_TOKEN=xoxb-1\nSUPPORT_SLACK_SIGNING_SECRET="1234567890123456789012"\n',
+    );
     expect(err).toBe('');
   });
 
   it.each([
     ['a quote', '"xoxb"', 'contains a quote'],
     ['white space', 'xo xb', 'contains white space'],
-    ['a dollar', 'a$&b', 'which Botpress cannot take'],
-    ['a placeholder', '%PATH%', 'which Botpress cannot take'],
-    ['a backslash', String.raw`a\nb`, 'which Botpress cannot take'],
+    ['a dollar', 'a$&b', 'contains one of'],
+    ['a placeholder', '%PATH%', 'contains one of'],
+    ['a backslash', String.raw`a\nb`, 'contains one of'],
     ['a letter outside ASCII', 'clé', 'contains a character'],
   ])('refuses %s, naming the variable and never the value', async (_name, value, reason) => {
     give(`SLACK_BOT_TOKEN=${value}\nSLACK_SIGNING_SECRET=abc\n`);
@@ -212,7 +219,9 @@ describe('channels.sh', () => {
 
   it('reads the file as text and never executes it', async () => {
     const trap = join(root, 'executed');
-    give(`SLACK_BOT_TOKEN=$(touch ${trap})\n\`touch ${trap}\`\nSLACK_SIGNING_SECRET=abc; touch ${trap}\ntouch ${trap}\n`);
+    give(
+      `SLACK_BOT_TOKEN=$(touch ${trap})\n\`touch ${trap}\`\nSLACK_SIGNING_SECRET=abc; touch ${trap}\ntouch ${trap}\n`,
+    );
     const { err } = await shell('enabled_channels support; load_credentials support');
     expect(existsSync(trap)).toBe(false);
     expect(err).toContain('line 2: not of the form NAME=value');
@@ -227,7 +236,21 @@ describe('channels.sh', () => {
           fc.string({ minLength: 1, maxLength: 30, unit: 'binary' }),
           fc.double().map(String),
           fc.bigInt().map(String),
-          fc.constantFrom('true', 'null', '1e5', '-0', '007', '[1]', '{}', '0x1F', '1_000', '-', '~', '#a', '=a='),
+          fc.constantFrom(
+            'true',
+            'null',
+            '1e5',
+            '-0',
+            '007',
+            '[1]',
+            '{}',
+            '0x1F',
+            '1_000',
+            '-',
+            '~',
+            '#a',
+            '=a=',
+          ),
         ),
         async (value) => {
           fc.pre(!/[\n\r\0]/.test(value) && !/[\ud800-\udfff]/.test(value));
@@ -241,7 +264,7 @@ describe('channels.sh', () => {
           expect(interpolate(fragment, 'SUPPORT_SLACK_BOT_TOKEN', out.slice(1, -1)).botToken).toBe(value);
         },
       ),
-      { numRuns: 150 },
+      { numRuns: 80 },
     );
   });
 });
@@ -332,13 +355,17 @@ describe('entrypoint.sh', () => {
   });
 
   it('names every missing and unusable secret at once, with the file and the mend', async () => {
-    const { 'redis-password': _absent, ...rest } = good;
-    giveSecrets({ ...rest, 'app-secret': 'changeme', 'license-key': '\n' });
+    giveSecrets({ ...good, 'app-secret': 'changeme', 'license-key': '\n' });
+    rmSync(join(secrets, 'redis-password'));
     const { code, out, err } = await start(await postgres('R'), { EXTERNAL_URL: '' });
     expect({ code, out }).toEqual({ code: 1, out: '' });
     expect(err).toContain('variable EXTERNAL_URL is empty');
-    expect(err).toContain('secret redis-password cannot be read → run bin/up, which makes secrets/production/redis-password');
-    expect(err).toContain('secret app-secret is a placeholder → put the real one into secrets/production/app-secret');
+    expect(err).toContain(
+      'secret redis-password cannot be read → run bin/up, which makes secrets/production/redis-password',
+    );
+    expect(err).toContain(
+      'secret app-secret is a placeholder → put the real one into secrets/production/app-secret',
+    );
     expect(err).toContain('secret license-key is empty → put it into secrets/production/license-key');
   });
 
@@ -372,11 +399,11 @@ describe('health.sh', () => {
     writeFileSync(join(state, 'server.pid'), `${server.pid}\n`);
   }
 
-  /** True when the server is ended within two seconds. */
+  /** True when the server is ended within half a second: health.sh returns after it did so. */
   const isEnded = () =>
     new Promise<boolean>((resolve) => {
       if (server.exitCode !== null || server.signalCode !== null) return resolve(true);
-      const timer = setTimeout(() => resolve(false), 2000);
+      const timer = setTimeout(() => resolve(false), 500);
       server.once('exit', () => {
         clearTimeout(timer);
         resolve(true);
@@ -406,7 +433,10 @@ describe('health.sh', () => {
 
   it('is healthy when the database and messaging are up', async () => {
     startServer();
-    expect(await check(await status(up), await postgres('R'), impatient)).toMatchObject({ code: 0, out: 'healthy\n' });
+    expect(await check(await status(up), await postgres('R'), impatient)).toMatchObject({
+      code: 0,
+      out: 'healthy\n',
+    });
   });
 
   it('is unhealthy before the server is started', async () => {
@@ -429,11 +459,18 @@ describe('health.sh', () => {
   it('ends the server when messaging stays down beyond the patience', async () => {
     startServer();
     const [port, database] = [await status({ ...up, messaging: 'down' }), await postgres('R')];
-    expect(await check(port, database)).toMatchObject({ code: 1, out: 'unhealthy: messaging is down (0 s)\n' });
+    expect(await check(port, database)).toMatchObject({
+      code: 1,
+      out: 'unhealthy: messaging is down (0 s)\n',
+    });
     writeFileSync(join(state, 'messaging-down'), String(Math.floor(Date.now() / 1000) - 299));
-    expect((await check(port, database, { WATCHDOG_SECONDS: '600' })).out).toMatch(/messaging is down \(\d+ s\)/);
+    expect((await check(port, database, { WATCHDOG_SECONDS: '600' })).out).toMatch(
+      /messaging is down \(\d+ s\)/,
+    );
     expect(server.exitCode).toBeNull();
-    expect((await check(port, database, { WATCHDOG_SECONDS: '299' })).out).toContain('server ended for a fresh start');
+    expect((await check(port, database, { WATCHDOG_SECONDS: '299' })).out).toContain(
+      'server ended for a fresh start',
+    );
     expect(await isEnded()).toBe(true);
   });
 
@@ -461,7 +498,9 @@ describe('health.sh', () => {
 
   it('ends a server that listens nowhere while PostgreSQL takes connections', async () => {
     startServer();
-    expect((await check(await closedPort(), await postgres('R'), impatient)).out).toContain('no port is open');
+    expect((await check(await closedPort(), await postgres('R'), impatient)).out).toContain(
+      'no port is open',
+    );
     expect(await isEnded()).toBe(true);
   });
 

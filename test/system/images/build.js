@@ -21,9 +21,9 @@ const PARALLEL_BUILDS = 3;
 
 /**
  * One row of images.json.
- * @typedef {{ name: string, context: string, differs: string }} ImageRow
- * name: the public name and tag that the output uses; context: folder beside this file; differs: what the local
- * image does not share with the public one.
+ * @typedef {{ name: string, context: string, base?: string, differs: string }} ImageRow
+ * name: the public name and tag that the output uses; context: folder beside this file; base: the row that it is built
+ * on; differs: what the local image does not share with the public one.
  */
 
 /** @returns {Promise<ImageRow[]>} */
@@ -44,16 +44,31 @@ export async function buildImages(names = []) {
       `no such image in images.json: ${unknown.join(', ')}; known: ${rows.map((row) => row.name).join(', ')}`,
     );
   }
-  const wanted = rows.filter((row) => names.length === 0 || names.includes(row.name));
+  const asked = rows.filter((row) => names.length === 0 || names.includes(row.name));
+  const bases = asked.map(({ base }) => base);
+  const wanted = rows.filter((row) => asked.includes(row) || bases.includes(row.name));
   const built = [];
   const baseHash = await hashFolder(path.join(here, 'base'), '');
   if ((await builtHash(BASE_TAG)) !== baseHash) {
     await execute(path.join(here, 'base/build.sh'), [BASE_TAG, baseHash]);
     built.push(BASE_TAG);
   }
+  built.push(...(await buildChanged(wanted.filter(({ base }) => !base), baseHash)));
+  built.push(...(await buildChanged(wanted.filter(({ base }) => base), baseHash)));
+  return built;
+}
+
+/**
+ * Builds those of the rows whose content, or whose base's, changed; a few at a time.
+ * @param {ImageRow[]} rows @param {string} baseHash
+ * @returns {Promise<string[]>} names of what was built
+ */
+async function buildChanged(rows, baseHash) {
+  const built = [];
   const pending = [];
-  for (const row of wanted) {
-    const hash = await hashFolder(path.join(here, row.context), baseHash);
+  for (const row of rows) {
+    const seed = row.base ? await builtHash(row.base) : baseHash;
+    const hash = await hashFolder(path.join(here, row.context), seed);
     if ((await builtHash(row.name)) !== hash) pending.push({ row, hash });
   }
   const failures = [];
