@@ -3,6 +3,7 @@ import * as z from 'zod';
 import type { Answers } from '../src/deployment/answers.ts';
 import { deriveEnvironments } from '../src/deployment/environments.ts';
 import { InputError, showValue, type Problem } from '../src/deployment/errors.ts';
+import { PARTS } from '../src/deployment/question.ts';
 import { questions, setAt, valueAt } from './table.ts';
 
 let schema: z.ZodType<Answers> | undefined;
@@ -116,6 +117,9 @@ export function nearestOf(word: string, known: readonly string[]): string | unde
   return best && best.far <= Math.max(2, Math.floor(best.candidate.length / 3)) ? best.candidate : undefined;
 }
 
+/** Names of compose files that parts write. */
+const RESERVED_NAMES: readonly string[] = [...PARTS, 'monitoring'];
+
 /** Answers that are each right but cannot be together. */
 function findContradictions(answers: Answers): Problem[] {
   const problems: Problem[] = [];
@@ -140,6 +144,14 @@ function findContradictions(answers: Answers): Problem[] {
   }
 
   const environments = deriveEnvironments(answers);
+  for (const { name } of environments)
+    if (RESERVED_NAMES.includes(name))
+      refuse(
+        'environments',
+        name,
+        'a part of the output has that name, and both would be called compose.' + name + '.yaml',
+        'choose another name',
+      );
   reportDoubles(problems, 'environments', environments, ({ name }) => name, 'the same name twice');
   reportDoubles(
     problems,

@@ -87,6 +87,7 @@ describe('the gate', () => {
     ['bots', ['studio']],
     ['languages', ['english']],
     ['edition', 'enterprise'],
+    ['environments', ['backup']],
     ['environments', []],
     ['environments', ['production', { name: 'production' }]],
     ['environments', [{ name: 'production', colour: 'blue' }]],
