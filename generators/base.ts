@@ -2,7 +2,7 @@ import { resolve } from 'node:path';
 import Generator, { type BaseOptions } from 'yeoman-generator';
 import type { Answers } from '../src/deployment/answers.ts';
 import { InputError, showValue } from '../src/deployment/errors.ts';
-import { flagOf } from '../src/deployment/question.ts';
+import { flagOf, PARTS } from '../src/deployment/question.ts';
 import type { Repository } from '../src/repository/repository.ts';
 import { defaultOf } from './collect.ts';
 import { nearestOf } from './gate.ts';
@@ -56,20 +56,24 @@ export abstract class BaseGenerator extends Generator<Record<string, unknown>, O
 
   /** Opens the repository and collects the answers: flags, answers file, stored answers, prompts, defaults. */
   protected async collectAnswers(): Promise<void> {
-    await this.tellingErrors(async () => {
+    try {
       this.settings = this.readOptions();
       this.repository = openMigrated(resolve(this.destinationPath(), this.settings.directory));
       this.collected = await askAnswers(this.repository, this.settings);
-    });
+    } catch (error) {
+      throw tellShell(error);
+    }
   }
 
   /** Renders the plan and commits it: everything or nothing. */
-  protected async commitPlan(): Promise<void> {
-    await this.tellingErrors(() => {
+  protected commitPlan(): void {
+    try {
       const { text, exitCode } = writeAnswers(this.repository, this.collected, this.settings);
       this.outcome = text;
       process.exitCode = exitCode;
-    });
+    } catch (error) {
+      throw tellShell(error);
+    }
   }
 
   protected tellNextStep(): void {
@@ -82,7 +86,9 @@ export abstract class BaseGenerator extends Generator<Record<string, unknown>, O
     const isOn = (name: string) =>
       options[name] === true || /^(true|yes|on|)$/i.test(String(options[name] ?? 'no'));
     const acceptDefaults = isOn('yes');
+    const part = String(options['namespace']).split(':').at(-1);
     return {
+      part: PARTS.find((known) => known === part),
       directory: String(options['directory'] ?? '.'),
       flags: Object.fromEntries(
         questions.flatMap((question) => {
@@ -136,19 +142,15 @@ export abstract class BaseGenerator extends Generator<Record<string, unknown>, O
       });
     if (problems.length > 0) throw new InputError(problems);
   }
+}
 
-  /**
-   * yo shows an error's message and ends with its `code`: it gets a number, as text would make it stumble over its own
-   * exit. The stack stays that of the cause.
-   */
-  private async tellingErrors(work: () => void | Promise<void>): Promise<void> {
-    try {
-      await work();
-    } catch (error) {
-      const { text, exitCode } = describeError(error);
-      throw Object.assign(new Error(text, { cause: error }), { code: exitCode });
-    }
-  }
+/**
+ * An error as yo can tell it: yo shows the message and ends with `code`, which has to be a number; text would make it
+ * stumble over its own exit.
+ */
+function tellShell(error: unknown): Error {
+  const { text, exitCode } = describeError(error);
+  return Object.assign(new Error(text, { cause: error }), { code: exitCode });
 }
 
 interface Adapter {

@@ -1,6 +1,6 @@
 import type { Answers } from '../src/deployment/answers.ts';
 import { InputError, showValue, type Problem } from '../src/deployment/errors.ts';
-import { flagOf, type AnyQuestion, type Context, type Draft } from '../src/deployment/question.ts';
+import { flagOf, type AnyQuestion, type Context, type Draft, type Part } from '../src/deployment/question.ts';
 import { parseAnswers, unknownKey } from './gate.ts';
 import { questions, setAt, valueAt } from './table.ts';
 
@@ -27,6 +27,8 @@ export interface Sources {
   stored?: unknown;
   /** Name of the directory that is written. */
   directory: string;
+  /** Ask only for this part, and for what the others have not stored. */
+  part?: Part;
   /** Absent where nobody can be asked. */
   ask?: Asker;
   /** Says something between two prompts. */
@@ -41,12 +43,13 @@ export interface Sources {
  * answer is one of them. Who is asked gets the questions again whose answers cannot be together.
  */
 export async function collectAnswers(sources: Sources): Promise<Answers> {
-  const { flags, file, stored, directory, ask, tell, acceptDefaults } = sources;
+  const { flags, file, stored, directory, part, ask, tell, acceptDefaults } = sources;
   const problems = [...findUnknownKeys(file), ...findUnknownKeys(stored)];
   if (problems.length > 0 && ask) throw new InputError(problems);
   const draft: Draft = {};
   const derived = new Set<string>();
   const asked = new Set<string>();
+  const missing: string[] = [];
 
   const put = async (question: AnyQuestion, isAsked: boolean): Promise<void> => {
     const { path } = question;
@@ -64,24 +67,26 @@ export async function collectAnswers(sources: Sources): Promise<Answers> {
       asked.add(path);
     } else if (given === undefined && kept === undefined) {
       if (typeof question.default === 'function') derived.add(path);
-      if (isOpen && !acceptDefaults && !ask)
-        problems.push({
-          field: path,
-          reason: 'is missing, and there is no terminal to ask at',
-          mend: `give --${flagOf(path)}, or --yes to take ${showValue(fallback)}`,
-        });
+      if (isOpen && !acceptDefaults && !ask) missing.push(flagOf(path));
     }
     setAt(draft, path, value);
   };
 
   // First all that stands alone; what is detail of something is asked only of those who want that.
-  for (const question of questions) if (!isDetail(question)) await put(question, true);
+  const isOther = (question: AnyQuestion) =>
+    part !== undefined &&
+    question.part !== part &&
+    valueAt(stored as Partial<Answers>, question.path) !== undefined;
+  for (const question of questions) if (!isDetail(question)) await put(question, !isOther(question));
   const details = questions.filter(isDetail);
   const open = details.filter(
-    ({ path, ask: isOpen }) => !(path in flags) && (isOpen?.({ draft, directory }) ?? true),
+    (question) =>
+      !isOther(question) && !(question.path in flags) && (question.ask?.({ draft, directory }) ?? true),
   );
-  const wantsDetails = open.length > 0 && ask !== undefined && (await askForDetails(ask, open));
-  for (const question of details) await put(question, wantsDetails);
+  const wantsDetails =
+    open.length > 0 && ask !== undefined && (part !== undefined || (await askForDetails(ask, open)));
+  for (const question of details) await put(question, wantsDetails && !isOther(question));
+  if (missing.length > 0) problems.push(tellMissing(missing));
 
   for (;;) {
     try {
@@ -103,6 +108,15 @@ export async function collectAnswers(sources: Sources): Promise<Answers> {
     }
     throw new InputError(problems);
   }
+}
+
+function tellMissing(flags: readonly string[]): Problem {
+  const names = flags.map((flag) => `--${flag}`).join(', ');
+  return {
+    field: 'answers',
+    reason: 'some are missing, and there is no terminal to ask at',
+    mend: `give --yes to take the defaults, or ${names}`,
+  };
 }
 
 /** `backup.schedule` is a detail of backups; `bots` stands alone. */

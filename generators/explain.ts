@@ -3,7 +3,7 @@ import { InputError } from '../src/deployment/errors.ts';
 import type { AnyQuestion } from '../src/deployment/question.ts';
 import type { PlannedFile } from '../src/rendering/plan.ts';
 import { parseAnswers } from './gate.ts';
-import { buildPlan } from './plan.ts';
+import { renderPlan } from './plan.ts';
 import { questions, setAt, valueAt } from './table.ts';
 
 /** Where a file of the output comes from. */
@@ -19,7 +19,7 @@ export interface Explanation {
  */
 export function explainFile(answers: Answers, path: string): Explanation | undefined {
   const secret = () => 'secret';
-  const find = (candidate: Answers) => buildPlan(candidate, secret).files.find((file) => file.path === path);
+  const find = (candidate: Answers) => renderPlan(candidate, secret).files.find((file) => file.path === path);
   const file = find(answers);
   if (!file) return undefined;
   const decisive = questions.filter((question) =>

@@ -89,7 +89,7 @@ function removeAt(answers: Record<string, unknown>, path: string): void {
   const last = keys.pop() ?? path;
   const holder = keys.length === 0 ? answers : valueAt(answers, keys.join('.'));
   if (typeof holder !== 'object' || holder === null) return;
-  delete (holder as Record<string, unknown>)[last];
+  Reflect.deleteProperty(holder, last);
   if (keys.length > 0 && Object.keys(holder).length === 0) removeAt(answers, keys.join('.'));
 }
 

@@ -17,22 +17,34 @@ export const { version } = manifest;
  * Throws when a rendered text breaks the rules of its format: a fault of the generator, never of the user.
  */
 export function buildPlan(answers: Answers, randomSecret: () => string = makeSecret): Plan {
+  const plan = renderPlan(answers, randomSecret);
+  refuseFaults(plan);
+  return plan;
+}
+
+/**
+ * The plan without the check of its texts, which costs more than all the rest: for what only looks. Nothing of it may
+ * be written before `refuseFaults`.
+ */
+export function renderPlan(answers: Answers, randomSecret: () => string = makeSecret): Plan {
   const deployment = deriveDeployment(answers);
   const files = [
     ...Object.entries(artefacts).flatMap(([part, rows]) => renderArtefacts(part as Part, rows, deployment)),
     ...planSecrets(deployment, randomSecret),
   ].sort((a, b) => (a.path < b.path ? -1 : 1));
-  const faults = checkPlan(
-    files,
-    deployment.environments.map(({ name }) => name),
-  );
+  return { generator: version, answers, files };
+}
+
+/** Throws when a text of the plan breaks the rules of its format, naming every such file. */
+export function refuseFaults({ answers, files }: Plan): void {
+  const environments = deriveDeployment(answers).environments.map(({ name }) => name);
+  const faults = checkPlan(files, environments);
   if (faults.length > 0)
     throw new Error(
       `the generator made files that cannot be right; nothing was written\n${faults
         .map(({ path, reason }) => `  ${path}: ${reason}`)
         .join('\n')}`,
     );
-  return { generator: version, answers, files };
 }
 
 /** 256 bits in the URL-safe base64 alphabet. */

@@ -33,7 +33,7 @@ export type Paint = (style: 'bold' | 'yellow' | 'red' | 'green', text: string) =
 
 export function painterFor(stream: { isTTY?: boolean }): Paint {
   const isColourful = colourful(stream);
-  return (style, text) => (isColourful ? styleText(style, text) : text);
+  return (style, text) => (isColourful ? styleText(style, text, { validateStream: false }) : text);
 }
 
 /**

@@ -1,10 +1,11 @@
 import { readFileSync, statSync } from 'node:fs';
 import { basename } from 'node:path';
-import { parse as parseYaml } from 'yaml';
 import type { Answers } from '../src/deployment/answers.ts';
 import { deriveDeployment } from '../src/deployment/deployment.ts';
 import { InputError, showValue } from '../src/deployment/errors.ts';
-import { exitCodeOfRun } from '../src/repository/changes.ts';
+import type { Part } from '../src/deployment/question.ts';
+import { exitCodeOfRun, statuses } from '../src/repository/changes.ts';
+import type { Plan } from '../src/rendering/plan.ts';
 import type { Progress } from '../src/repository/commit.ts';
 import { isInsideGit } from '../src/repository/git.ts';
 import {
@@ -17,13 +18,15 @@ import {
 } from '../src/repository/repository.ts';
 import { collectAnswers, type Asker } from './collect.ts';
 import { findMoves, migrateAnswers, refuseNewer } from './migrations.ts';
-import { buildPlan, version } from './plan.ts';
+import { refuseFaults, renderPlan, version } from './plan.ts';
 import { describeChanges, describeNextSteps, type Paint } from './report.ts';
 
 /** One run of the generator, whatever the shell: the own command and Yeoman fill this in and walk the same road. */
 export interface Run {
   /** As the user wrote it. */
   directory: string;
+  /** The part that is set anew: of the others, only what is not stored is asked. `app` and none mean all. */
+  part?: Part | undefined;
   /** Answers given as flags, by path. */
   flags: Record<string, unknown>;
   answersFile?: string | undefined;
@@ -67,8 +70,10 @@ export function planChanges(
   repository: Repository,
   answers: Answers,
   restore: readonly string[] = [],
-): Changes {
-  return prepare(repository, buildPlan(answers), { restore, moves: findMoves(repository.lock) });
+): Changes & { plan: Plan } {
+  const plan = renderPlan(answers);
+  const changes = prepare(repository, plan, { restore, moves: findMoves(repository.lock) });
+  return { plan, ...changes };
 }
 
 /** Collects the answers for a repository: flags, answers file, stored answers, prompts, defaults. */
@@ -78,9 +83,10 @@ export async function askAnswers(repository: Repository, run: Run): Promise<Answ
   if (ask) tell?.(`${greet(repository, directory)}\n`);
   return collectAnswers({
     flags: run.flags,
-    ...(answersFile !== undefined && { file: readAnswersFile(answersFile) }),
+    ...(answersFile !== undefined && { file: await readAnswersFile(answersFile) }),
     stored: repository.answers,
     directory: basename(repository.root),
+    ...(run.part && run.part !== 'app' && { part: run.part }),
     ...(ask && { ask }),
     ...(tell && { tell }),
     acceptDefaults: run.acceptDefaults,
@@ -98,7 +104,8 @@ function greet({ answers }: Repository, directory: string): string {
 export function writeAnswers(repository: Repository, answers: Answers, run: Run): Result {
   const { dryRun, force, restore, directory, paint, onProgress } = run;
   const changes = planChanges(repository, answers, restore);
-  const { files } = changes;
+  const { files, plan } = changes;
+  if (files.some(({ status }) => statuses[status].writes)) refuseFaults(plan);
   const isFirst = repository.lock === undefined;
   const exitCode = exitCodeOfRun(files);
   if (dryRun) {
@@ -106,16 +113,17 @@ export function writeAnswers(repository: Repository, answers: Answers, run: Run)
     return { text: lines.join('\n'), exitCode };
   }
   const isWritten = apply(repository, changes, { force, ...(onProgress && { onProgress }) });
+  const place = directory === '.' ? 'this folder' : directory;
   const outcome = { directory, isFirst, isInGit: isInsideGit(repository.root), changes: files };
   const lines = [
-    paint('bold', `${answers.name} in ${directory} ${isWritten ? 'is written' : 'is up to date'}`),
+    paint('bold', `${answers.name} ${isWritten ? 'is written to' : 'is up to date in'} ${place}`),
     ...describeChanges(files, isFirst, paint),
     ...(isWritten ? ['', ...describeNextSteps(deriveDeployment(answers), outcome, paint)] : []),
   ];
   return { text: lines.join('\n'), exitCode };
 }
 
-function readAnswersFile(path: string): unknown {
+async function readAnswersFile(path: string): Promise<unknown> {
   const refuse = (reason: string, mend: string) =>
     new InputError([{ field: '--answers', value: showValue(path), reason, mend }]);
   let text: string;
@@ -127,8 +135,10 @@ function readAnswersFile(path: string): unknown {
     if (error instanceof InputError) throw error;
     throw refuse('cannot be read', 'name a readable YAML or JSON file');
   }
+  // Loaded for the few who give a file. CommonJS: bundled, all it exports is in its default.
+  const { default: yaml } = await import('yaml');
   try {
-    return parseYaml(text) ?? {};
+    return yaml.parse(text) ?? {};
   } catch (error) {
     throw refuse(`is not YAML: ${(error as Error).message.split('\n')[0] ?? ''}`, 'correct the file');
   }

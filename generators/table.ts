@@ -18,7 +18,9 @@ export const questions: readonly AnyQuestion[] = [
 ];
 
 /** The artefact table, part by part. A part appears here as soon as it writes files. */
-export const artefacts: Partial<Record<Part, readonly Artefact[]>> = { app: appArtefacts };
+export const artefacts: Partial<Record<Part, readonly Artefact[]>> = {
+  app: appArtefacts,
+};
 
 /** Parts that write files, and so can be asked for by name. */
 export const writtenParts = Object.keys(artefacts) as Part[];

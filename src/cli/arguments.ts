@@ -1,9 +1,11 @@
+import { existsSync } from 'node:fs';
 import { parseArgs, type ParseArgsConfig } from 'node:util';
+import { distance } from 'fastest-levenshtein';
 import { nearestOf } from '../../generators/gate.ts';
 import { questions, writtenParts } from '../../generators/table.ts';
 import { defaultOf } from '../../generators/collect.ts';
 import { InputError, showValue } from '../deployment/errors.ts';
-import { flagOf, type Part } from '../deployment/question.ts';
+import { flagOf, PARTS, type Part } from '../deployment/question.ts';
 
 /** What the command line asks for. */
 export interface Arguments {
@@ -39,6 +41,8 @@ export const OPTIONS = {
   help: { type: 'boolean', short: 'h', help: 'show this help' },
   version: { type: 'boolean', help: 'show the version' },
 } as const;
+
+const COMMANDS = ['remove', 'check', 'diff', 'explain', 'schema', 'eject'] as const;
 
 const MEMBERS = ['environment', 'channel', 'bot'] as const;
 
@@ -90,10 +94,28 @@ export function readArguments(words: readonly string[]): Arguments {
     case 'schema':
       take(rest, 0, 'schema');
       return { command: 'schema', directory: '.', ...shared };
+    default:
   }
   const part = writtenParts.find((known) => known === first);
+  if (!part && first !== undefined) refuseMisspelt(first);
   const [directory] = take(part ? rest : positionals, 1, part ? `${part} [DIR]` : '[DIR]');
   return { command: 'generate', ...(part && { part }), directory: directory ?? '.', ...shared };
+}
+
+/** A misspelt command is not the name of a new folder. */
+function refuseMisspelt(word: string): void {
+  if (word.includes('/') || existsSync(word)) return;
+  const part = PARTS.find((known) => known === word);
+  if (part)
+    throw usage(word, 'is a part that writes nothing yet', `write ./${word} for a folder of that name`);
+  const nearest =
+    word.length > 3 ? [...COMMANDS, ...PARTS].find((known) => distance(word, known) <= 2) : undefined;
+  if (nearest)
+    throw usage(
+      word,
+      'is not a command',
+      `did you mean ${nearest}? For a folder of that name write ./${word}`,
+    );
 }
 
 function take(words: readonly string[], most: number, form: string): readonly (string | undefined)[] {

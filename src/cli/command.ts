@@ -1,7 +1,8 @@
 import type { Asker } from '../../generators/collect.ts';
 import { explainFile } from '../../generators/explain.ts';
-import { answersJsonSchema, parseAnswers } from '../../generators/gate.ts';
+import { answersJsonSchema, nearestOf, parseAnswers } from '../../generators/gate.ts';
 import { addMember, removeMember } from '../../generators/members.ts';
+import { renderPlan } from '../../generators/plan.ts';
 import { colourful, describeChanges, describeError, EXIT, painterFor } from '../../generators/report.ts';
 import {
   askAnswers,
@@ -68,10 +69,11 @@ async function changeMember(options: Arguments): Promise<number> {
 }
 
 async function startRun(options: Arguments): Promise<Run> {
-  const { directory, flags, answersFile, yes, dryRun, force, restore } = options;
+  const { directory, part, flags, answersFile, yes, dryRun, force, restore } = options;
   const isAsking = !yes && process.stdin.isTTY && process.stdout.isTTY;
   return {
     directory,
+    part,
     flags,
     answersFile,
     acceptDefaults: yes,
@@ -99,11 +101,13 @@ function check(options: Arguments): number {
   }
   const paint = painterFor(process.stdout);
   const where = options.directory === '.' ? '' : ` ${options.directory}`;
+  const isMended = drift.some(({ status }) => statuses[status].writes);
   const lines = [
-    paint('bold', 'The repository is not what its answers say. A run would leave:'),
+    paint('bold', `The repository is not what its answers say.${isMended ? ' A run would leave:' : ''}`),
     ...describeChanges(drift, false, paint),
-    '',
-    `botpress-prod diff${where} shows the lines; botpress-prod${where} updates the files.`,
+    ...(isMended
+      ? ['', `botpress-prod diff${where} shows the lines; botpress-prod${where} updates the files.`]
+      : []),
   ];
   print(`${lines.join('\n')}\n`);
   return exitCodeOfCheck(files);
@@ -127,16 +131,22 @@ function endManagement({ directory }: Arguments): number {
 
 function explain({ directory, file = '' }: Arguments): number {
   const { answers } = openManaged(directory);
-  const explanation = explainFile(answers, file.replace(/^\.\//, ''));
-  if (!explanation)
+  const path = file.replace(/^\.\//, '');
+  const explanation = explainFile(answers, path);
+  if (!explanation) {
+    const nearest = nearestOf(
+      path,
+      renderPlan(answers).files.map((planned) => planned.path),
+    );
     throw new InputError([
       {
         field: 'explain',
         value: showValue(file),
         reason: 'is not made by the generator',
-        mend: 'name a path inside the repository',
+        mend: nearest ? `did you mean ${nearest}?` : 'name a path inside the repository',
       },
     ]);
+  }
   const { kind, template, mode } = explanation.file;
   const meaning = {
     managed: 'managed: your edits are merged on update',
@@ -183,11 +193,19 @@ async function loadAsker(): Promise<Asker> {
   return askWith((prompts) => inquirer.prompt(prompts as never) as Promise<Record<string, unknown>>);
 }
 
-/** On a terminal one line that counts; elsewhere nothing, the summary says it. */
+/** On a terminal one line that counts, once it takes long enough to be read; elsewhere nothing, the summary says it. */
 function showProgress(): Progress {
-  if (!process.stderr.isTTY) return () => {};
-  return (_path, done, total) =>
-    process.stderr.write(`\rWriting ${done}/${total}${done === total ? '\r\x1b[K' : ''}`);
+  if (!process.stderr.isTTY || process.env['TERM'] === 'dumb') return () => {};
+  let next = Date.now() + 300;
+  let isShown = false;
+  return (_path, done, total) => {
+    if (done === total && isShown) process.stderr.write('\r\x1b[K');
+    else if (Date.now() >= next) {
+      process.stderr.write(`\rWriting ${done}/${total}`);
+      next = Date.now() + 100;
+      isShown = true;
+    }
+  };
 }
 
 function print(text: string): void {

@@ -23,7 +23,10 @@ export function formatHelp(): string {
     'Usage',
     ...columns([
       ['botpress-prod [DIR]', 'create or update the repository in DIR (default .)'],
-      ['botpress-prod PART [DIR]', `add or update one part: ${writtenParts.join(', ')}`],
+      [
+        'botpress-prod PART [DIR]',
+        `the same, but asks for one part only: ${writtenParts.filter((part) => part !== 'app').join(', ')}`,
+      ],
       ['botpress-prod add|remove KIND NAME [DIR]', 'KIND is environment, channel or bot'],
       ['botpress-prod check [DIR]', 'is the repository what the answers say?'],
       ['botpress-prod diff [DIR]', 'what a run would change, secrets masked'],
@@ -49,7 +52,8 @@ export function formatHelp(): string {
       ['0', 'done'],
       ['1', 'unexpected fault'],
       ['2', 'the input is wrong; every mistake is listed'],
-      ['3', 'differences (check, diff) or conflicts (a run)'],
+      ['3', 'differences (check, diff), or something is left to you: conflicts, files in the way'],
+      ['130', 'stopped with Ctrl-C'],
     ]),
     '',
   ].join('\n');

@@ -2,6 +2,7 @@ import type { Answers, ChannelName, CiSystem, Edition, Rollout, Target } from '.
 import { messagingChannels, type Channel } from './channels.ts';
 import { deriveDatabase, type Database } from './database.ts';
 import { deriveEnvironments, type Environment } from './environments.ts';
+import { greet } from './greetings.ts';
 import { BOTPRESS_VERSION, IMAGES, POSTGRES_MAJOR } from './images.ts';
 import type { Secret } from './secrets.ts';
 
@@ -27,6 +28,8 @@ export interface Bot {
   prefix: string;
   /** Secret file with the channel credentials; only where the deployment has messaging channels. */
   credentials: string;
+  /** What the bot says first, in each language. */
+  greetings: { language: string; text: string }[];
 }
 
 /** What is deployed: the answers plus everything derived from them. Templates see this and nothing else. */
@@ -91,6 +94,7 @@ export function deriveDeployment(answers: Answers): Deployment {
     id,
     prefix: id.replaceAll('-', '_').toUpperCase(),
     credentials: `channels-${id}.env`,
+    greetings: greet(id, answers.languages),
   }));
   const secrets = deriveSecrets(database, bots, channels, pro, cluster);
   const [firstEnvironment] = environments;

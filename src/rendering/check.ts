@@ -1,4 +1,4 @@
-import { parseDocument } from 'yaml';
+import { CORE_SCHEMA, load, mergeTag, Schema, YAMLException } from 'js-yaml';
 import { formatOf, type Format } from './format.ts';
 import type { PlannedFile } from './plan.ts';
 import { checkReferences } from './references.ts';
@@ -10,10 +10,6 @@ export interface Fault {
 }
 
 const checks: Partial<Record<Format, (text: string) => string | undefined>> = {
-  yaml: (text) => {
-    const document = parseDocument(text, { uniqueKeys: true, prettyErrors: true });
-    return [...document.errors, ...document.warnings][0]?.message;
-  },
   json: (text) => {
     try {
       JSON.parse(text);
@@ -36,15 +32,36 @@ const checks: Partial<Record<Format, (text: string) => string | undefined>> = {
 export function checkPlan(files: readonly PlannedFile[], environments: readonly string[]): Fault[] {
   const faults: Fault[] = [];
   const seen = new Set<string>();
+  const documents = new Map<string, unknown>();
   for (const { path, content, kind } of files) {
     if (seen.has(path)) faults.push({ path, reason: 'two rows of the artefact table make this file' });
     seen.add(path);
     if (/^\/|(^|\/)\.\.(\/|$)|\\|\0/.test(path)) faults.push({ path, reason: 'leaves the repository' });
     if (kind === 'secret') continue;
-    const reason = checkText(content) ?? checks[formatOf(path)]?.(content);
+    const format = formatOf(path);
+    const reason =
+      checkText(content) ??
+      (format === 'yaml' ? checkYaml(path, content, documents) : checks[format]?.(content));
     if (reason) faults.push({ path, reason });
   }
-  return [...faults, ...(faults.length === 0 ? checkReferences(files, environments) : [])];
+  return [...faults, ...(faults.length === 0 ? checkReferences(files, environments, documents) : [])];
+}
+
+/** YAML 1.2 with the merge keys that compose reads. */
+const yamlSchema = new Schema([...CORE_SCHEMA.tags, mergeTag]);
+
+/**
+ * Keeps what was parsed for the check of references. Not by the package yaml, which keeps every comment and position:
+ * in a process that has just started, that takes as long as all the rest of a run.
+ */
+function checkYaml(path: string, text: string, documents: Map<string, unknown>): string | undefined {
+  try {
+    documents.set(path, load(text, { schema: yamlSchema }));
+    return undefined;
+  } catch (error) {
+    if (error instanceof YAMLException) return error.message;
+    throw error;
+  }
 }
 
 function checkText(text: string): string | undefined {

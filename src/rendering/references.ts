@@ -1,4 +1,3 @@
-import { parse } from 'yaml';
 import type { Fault } from './check.ts';
 import type { PlannedFile } from './plan.ts';
 
@@ -22,12 +21,17 @@ interface Service {
 /**
  * What the compose files say of one another and of the rest of the output: services waited for, networks, volumes and
  * secrets exist, and each file that is mounted from the repository is written by this plan.
+ * @param documents the compose files, parsed, by path
  */
-export function checkReferences(files: readonly PlannedFile[], environments: readonly string[]): Fault[] {
+export function checkReferences(
+  files: readonly PlannedFile[],
+  environments: readonly string[],
+  documents: ReadonlyMap<string, unknown>,
+): Fault[] {
   const composeFiles = files.filter(({ path }) => /^compose(\.[a-z0-9-]+)?\.yaml$/.test(path));
-  const parsed = composeFiles.map(({ path, content }) => ({
+  const parsed = composeFiles.map(({ path }) => ({
     path,
-    compose: (parse(content, { merge: true }) ?? {}) as ComposeFile,
+    compose: (documents.get(path) ?? {}) as ComposeFile,
   }));
   const names = (key: keyof ComposeFile) =>
     new Set(parsed.flatMap(({ compose }) => Object.keys(compose[key] ?? {})));

@@ -59,6 +59,22 @@ export function commit(
   removals: readonly string[],
   onStep?: Progress,
 ): void {
+  // Ctrl-C comes too late: to finish takes less time than to clear up, and leaves a tree that one can look at.
+  const holdOut = () => {};
+  process.on('SIGINT', holdOut);
+  try {
+    carryOut(root, writes, removals, onStep);
+  } finally {
+    process.off('SIGINT', holdOut);
+  }
+}
+
+function carryOut(
+  root: string,
+  writes: readonly Write[],
+  removals: readonly string[],
+  onStep?: Progress,
+): void {
   let transaction: Transaction | undefined;
   let steps: Step[];
   try {

@@ -403,6 +403,8 @@ describe('secure.sh --check', () => {
 });
 
 describe('passwords', () => {
+  beforeAll(() => secure());
+
   it('change in place: open sessions live on, the old password ends, nothing else changes', async () => {
     const { readonly } = roles;
     const open = psql(readonly, `SELECT pg_sleep(4);\nSELECT 'still here';`);

@@ -4,6 +4,7 @@ import { connect as connectTcp } from 'node:net';
 import path from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { afterAll, beforeAll, describe, expect, it, jest } from '@jest/globals';
+import { IMAGES } from '../../src/deployment/images.ts';
 import { seedContent } from './engine/seed.ts';
 import {
   cleanUp,
@@ -181,9 +182,14 @@ afterAll(async () => {
 }, 120_000);
 
 describe('the list of images', () => {
-  it('is built and tagged with the public names', async () => {
+  let rows: { name: string; differs: string }[];
+
+  beforeAll(async () => {
     const file = fileURLToPath(new URL('./images/images.json', import.meta.url));
-    const rows = JSON.parse(await readFile(file, 'utf8')) as { name: string; differs: string }[];
+    rows = JSON.parse(await readFile(file, 'utf8')) as typeof rows;
+  });
+
+  it('is built and tagged with the public names', async () => {
     for (const { name, differs } of rows) {
       const hash = await demandDocker([
         'image',
@@ -195,6 +201,11 @@ describe('the list of images', () => {
       expect({ name, hash }).toEqual({ name, hash: expect.stringMatching(/^[0-9a-f]{64}$/) });
       expect(differs).not.toBe('');
     }
+  });
+
+  it('has every image of the output', () => {
+    const wanted = Object.values(IMAGES).map(({ reference }) => reference);
+    expect(rows.map(({ name }) => name)).toEqual(expect.arrayContaining(wanted));
   });
 });
 
@@ -566,6 +577,7 @@ describe('two community nodes on one database', () => {
       DATABASE_URL: `postgres://botpress:pw@${database}/pair`,
       BP_ADMIN_EMAIL: 'admin@acme.example',
       BP_ADMIN_PASSWORD: 'right-password',
+      BP_MODULE_CHANNEL_WEB_FILEUPLOADPATH: '/botpress/data/uploads',
     };
     nodes.push(await startServer('pair-a', { env }));
     await ready(nodes[0]!);
@@ -620,6 +632,21 @@ describe('two community nodes on one database', () => {
       visitor.close();
     },
   );
+
+  it('take a visitor’s file into the upload folder', async () => {
+    const [a] = nodes as [Container, Container];
+    const visitor = await Visitor.connect({ url: `http://localhost:${a.port}`, bot: 'support' });
+    await visitor.ask('hi');
+    const form = new FormData();
+    form.set('webSessionId', visitor.socketId);
+    form.set('conversationId', visitor.received[0]?.conversationId ?? '');
+    form.set('file', new Blob(['content of the file']), 'note.txt');
+    const route = `http://127.0.0.1:${a.port}/api/v1/bots/support/mod/channel-web/messages/files`;
+    expect((await fetch(route, { method: 'POST', body: form })).status).toBe(200);
+    const stored = await demandDocker(['exec', a.name, 'bash', '-c', 'cat /botpress/data/uploads/*.txt']);
+    expect(stored).toBe('content of the file');
+    visitor.close();
+  });
 });
 
 describe('a cluster', () => {

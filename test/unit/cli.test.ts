@@ -1,6 +1,15 @@
 import { afterEach, beforeEach, describe, expect, it, jest } from '@jest/globals';
 import { execFileSync } from 'node:child_process';
-import { existsSync, mkdtempSync, readdirSync, readFileSync, rmSync, statSync, writeFileSync } from 'node:fs';
+import {
+  existsSync,
+  mkdirSync,
+  mkdtempSync,
+  readdirSync,
+  readFileSync,
+  rmSync,
+  statSync,
+  writeFileSync,
+} from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { questions } from '../../generators/table.ts';
@@ -91,6 +100,7 @@ describe('botpress-prod DIR', () => {
     [['a', 'b'], 'one word too many'],
     [['add', 'planet', 'x'], 'environment|channel|bot'],
     [['explain'], 'names no file'],
+    [['chekc', '--yes'], 'did you mean check?'],
     [['--answers', '/nowhere/answers.yaml', '--yes'], 'cannot be read'],
     [['--name'], 'argument missing'],
   ])('refuses %j and says how to mend it', async (words, message) => {
@@ -169,12 +179,122 @@ describe('the other commands', () => {
     expect(out).toContain('+    EXTERNAL_URL: https://new.example');
   });
 
+  it('check names each new variable of a seeded file with the line to add, until it is there', async () => {
+    const whole = read('.env.production');
+    const line = whole.split('\n').find((text) => text.startsWith('ENVIRONMENT='))!;
+    writeFileSync(join(target, '.env.production'), whole.replace(`${line}\n`, ''));
+    expect(await runCommand(['check', target])).toBe(3);
+    expect(out).toContain(`.env.production lacks variables: add these lines\n      ${line}\n`);
+    expect(await runCommand([target, '--yes', '--force'])).toBe(3);
+    expect(read('.env.production')).not.toContain(line);
+    writeFileSync(join(target, '.env.production'), `${whole.replace(`${line}\n`, '')}${line}\n`);
+    expect(await runCommand(['check', target])).toBe(0);
+  });
+
+  it('diff shows no secret and no value of an environment file', async () => {
+    const secret = read('secrets/production/app-secret').trim();
+    expect(await runCommand(['add', 'environment', 'testing', target, '--dry-run'])).toBe(0);
+    const answers = JSON.parse(read('.yo-rc.json'));
+    answers['generator-botpress-prod'].environments.push('testing');
+    writeFileSync(join(target, '.yo-rc.json'), JSON.stringify(answers));
+    out = '';
+    expect(await runCommand(['diff', target])).toBe(3);
+    expect(out).toContain('secrets/testing/app-secret is new; its content is not shown');
+    expect(out).toMatch(/^\+\+\+ b\/\.env\.testing$/m);
+    expect(out).toMatch(/^\+ENVIRONMENT=\*+$/m);
+    expect(out).not.toContain(secret);
+  });
+
+  it('leaves a deleted file deleted until --restore names it', async () => {
+    rmSync(join(target, 'bin/logs'));
+    expect(await runCommand([target, '--yes', '--force'])).toBe(0);
+    expect(out).toMatch(/deleted by you, not brought back\n {6}bin\/logs/);
+    expect(existsSync(join(target, 'bin/logs'))).toBe(false);
+    expect(await runCommand([target, '--yes', '--restore', 'bin/logs'])).toBe(0);
+    expect(statSync(join(target, 'bin/logs')).mode & 0o777).toBe(0o755);
+    expect(await runCommand([target, '--yes', '--restore', 'nowhere'])).toBe(2);
+    expect(err).toContain('Cannot restore nowhere');
+  });
+
+  it('refuses a dirty git tree with 3 and one sentence, but not with --force, --dry-run or without git', async () => {
+    const git = (...words: string[]) =>
+      execFileSync('git', [
+        '-C',
+        target,
+        '-c',
+        'user.name=Ada',
+        '-c',
+        'user.email=ada@acme.example',
+        ...words,
+      ]);
+    git('init', '--quiet');
+    git('add', '--all');
+    git('commit', '--quiet', '--message', 'Set up the stack');
+    writeFileSync(join(target, 'README.md'), `${read('README.md')}mine\n`);
+    const change = ['--yes', '--domain', 'new.example'];
+    expect(await runCommand([target, ...change])).toBe(3);
+    expect(err).toMatch(/^The git tree has uncommitted changes \(README\.md\), [^.]*\.\n$/);
+    expect(await runCommand([target, ...change, '--dry-run'])).toBe(0);
+    expect(await runCommand(['add', 'bot', 'sales', target])).toBe(3);
+    expect(await runCommand([target, ...change, '--force'])).toBe(0);
+    git('commit', '--quiet', '--all', '--message', 'Update');
+    writeFileSync(join(target, 'README.md'), `${read('README.md')}mine\n`);
+    const path = process.env['PATH'];
+    process.env['PATH'] = folder;
+    const withoutGit = await runCommand([target, '--yes', '--domain', 'third.example']);
+    process.env['PATH'] = path;
+    expect(withoutGit).toBe(0);
+  });
+
+  it('names files that are in the way of a first run, with 3, and leaves them with --force', async () => {
+    const other = join(folder, 'other');
+    mkdirSync(other);
+    writeFileSync(join(other, 'README.md'), 'mine\n');
+    expect(await runCommand([other, '--yes'])).toBe(3);
+    expect(err).toContain('README.md');
+    expect(readdirSync(other)).toEqual(['README.md']);
+    expect(await runCommand([other, '--yes', '--force'])).toBe(3);
+    expect(readFileSync(join(other, 'README.md'), 'utf8')).toBe('mine\n');
+    expect(existsSync(join(other, 'compose.yaml'))).toBe(true);
+  });
+
+  it('refuses with 2 what a newer generator wrote, except to let it go', async () => {
+    const lock = read('.botpress-prod/lock.json').replace(/"generator": "[^"]*"/, '"generator": "99.1.0"');
+    writeFileSync(join(target, '.botpress-prod/lock.json'), lock);
+    for (const words of [
+      [target, '--yes', '--force'],
+      ['check', target],
+      ['diff', target],
+      ['add', 'bot', 'b', target],
+    ])
+      expect(await runCommand(words)).toBe(2);
+    expect(err).toContain('install generator-botpress-prod@99.1.0 or later');
+    expect(await runCommand(['eject', target])).toBe(0);
+  });
+
+  it('ends with 1 where another run is at work, without a stack', async () => {
+    mkdirSync(join(target, '.botpress-prod', `transaction-${process.ppid}`));
+    expect(await runCommand([target, '--yes'])).toBe(1);
+    expect(err).toMatch(/^Another run \(process \d+\) is writing here\. .*\n$/);
+  });
+
+  it('a removed environment leaves its secrets and variables to the user', async () => {
+    expect(await runCommand(['remove', 'environment', 'staging', target])).toBe(0);
+    expect(out).toContain('no longer made, yours from now on');
+    expect(existsSync(join(target, 'compose.staging.yaml'))).toBe(false);
+    expect(existsSync(join(target, 'secrets/staging/app-secret'))).toBe(true);
+    expect(existsSync(join(target, '.env.staging'))).toBe(true);
+    expect(await runCommand(['check', target])).toBe(0);
+  });
+
   it('explain names the template and the answers that decide', async () => {
     expect(await runCommand(['explain', 'compose.production.yaml', target])).toBe(0);
     expect(out).toContain('templates/app/compose._environment_.yaml.ejs');
     expect(out).toContain('domain:');
     expect(out).not.toContain('backup.schedule');
     expect(await runCommand(['explain', 'nowhere.txt', target])).toBe(2);
+    expect(await runCommand(['explain', 'compse.yaml', target])).toBe(2);
+    expect(err).toContain('did you mean compose.yaml?');
   });
 
   it('add and remove change one list and refuse what makes no sense', async () => {
@@ -208,6 +328,8 @@ describe('the other commands', () => {
     expect(await runCommand(['eject', target])).toBe(0);
     expect(existsSync(join(target, '.botpress-prod/lock.json'))).toBe(false);
     expect(existsSync(join(target, 'compose.yaml'))).toBe(true);
+    expect(await runCommand(['eject', target])).toBe(2);
+    expect(err).toContain('holds no repository');
   });
 
   it('commands on a folder that is no repository of ours say so', async () => {

@@ -448,7 +448,7 @@ describe('bin/check', () => {
   it('lets a part bring its own probe', () => {
     expect(check().line('backups')).toMatchObject({
       result: 'not applicable',
-      findings: [{ mend: 'botpress-prod backup adds it' }],
+      findings: [{ reason: 'the part backup is not in this repository' }],
     });
     writeFileSync(at('bin/lib/checks/backups.sh'), 'check_backups() { passed \'a backup of "today"\'; }\n');
     expect(check().line('backups')).toMatchObject({

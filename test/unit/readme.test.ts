@@ -9,7 +9,8 @@ it('the README lists the answers as the question table has them (UPDATE_README=1
   const text = readFileSync(path, 'utf8');
   const wanted = text.replace(
     /(<!-- answers -->)[\s\S]*(<!-- \/answers -->)/,
-    (_, start: string, end: string) => `${start}\n\n<!-- prettier-ignore -->\n${formatAnswersTable()}\n\n${end}`,
+    (_, start: string, end: string) =>
+      `${start}\n\n<!-- prettier-ignore -->\n${formatAnswersTable()}\n\n${end}`,
   );
   if (process.env['UPDATE_README']) writeFileSync(path, wanted);
   else expect(text).toBe(wanted);

@@ -53,8 +53,18 @@ export async function buildImages(names = []) {
     await execute(path.join(here, 'base/build.sh'), [BASE_TAG, baseHash]);
     built.push(BASE_TAG);
   }
-  built.push(...(await buildChanged(wanted.filter(({ base }) => !base), baseHash)));
-  built.push(...(await buildChanged(wanted.filter(({ base }) => base), baseHash)));
+  built.push(
+    ...(await buildChanged(
+      wanted.filter(({ base }) => !base),
+      baseHash,
+    )),
+  );
+  built.push(
+    ...(await buildChanged(
+      wanted.filter(({ base }) => base),
+      baseHash,
+    )),
+  );
   return built;
 }
 

@@ -5,20 +5,25 @@
 import { mkdir, readdir, readFile, rm, writeFile } from 'node:fs/promises';
 import path from 'node:path';
 
-/** @typedef {{ read(file: string): Promise<string | undefined>, write(file: string, text: string | Buffer): Promise<void>,
- *   remove(file: string): Promise<void>, list(folder: string): Promise<string[]> }} Content
- * Paths begin with global/ or bots/. */
+/**
+ * @typedef {{ readBytes(file: string): Promise<Buffer | undefined>, read(file: string): Promise<string | undefined>,
+ *   write(file: string, text: string | Buffer): Promise<void>, remove(file: string): Promise<void>,
+ *   list(folder: string): Promise<string[]> }} Content
+ * Paths begin with global/ or bots/; a file that is missing reads as undefined.
+ */
 
 const ROOT = path.resolve('data');
 
 /** @returns {Content} */
 export function diskContent() {
+  const readBytes = (file) =>
+    readFile(path.join(ROOT, file)).catch((error) => {
+      if (error.code === 'ENOENT' || error.code === 'ENOTDIR') return undefined;
+      throw error;
+    });
   return {
-    read: (file) =>
-      readFile(path.join(ROOT, file), 'utf8').catch((error) => {
-        if (error.code === 'ENOENT' || error.code === 'ENOTDIR') return undefined;
-        throw error;
-      }),
+    readBytes,
+    read: async (file) => (await readBytes(file))?.toString('utf8'),
     async write(file, text) {
       await mkdir(path.dirname(path.join(ROOT, file)), { recursive: true });
       await writeFile(path.join(ROOT, file), text);
@@ -30,14 +35,16 @@ export function diskContent() {
 
 /** @param {import('pg').Pool} pool @returns {Content} */
 export function databaseContent(pool) {
+  async function readBytes(file) {
+    const { rows } = await pool.query(
+      'SELECT content FROM srv_ghost_files WHERE file_path = $1 AND deleted IS NOT TRUE',
+      [row(file)],
+    );
+    return rows[0]?.content;
+  }
   return {
-    async read(file) {
-      const { rows } = await pool.query(
-        'SELECT content FROM srv_ghost_files WHERE file_path = $1 AND deleted IS NOT TRUE',
-        [row(file)],
-      );
-      return rows[0]?.content?.toString('utf8');
-    },
+    readBytes,
+    read: async (file) => (await readBytes(file))?.toString('utf8'),
     async write(file, text) {
       await pool.query(
         `INSERT INTO srv_ghost_files (file_path, content, deleted, modified_on) VALUES ($1, $2, false, now())

@@ -113,6 +113,16 @@ export async function startHttp(server, port) {
   app.get('/api/v1/modules', (_request, response) =>
     response.json(MODULES.map((name) => ({ name, fullName: name, enabled: true, status: 'ready' }))),
   );
+  app.get(
+    '/api/v1/bots/:botId/media/:name',
+    handle(async (request, response) =>
+      sendMedia(server.content, `bots/${request.params.botId}`, request, response),
+    ),
+  );
+  app.get(
+    '/api/v1/media/:name',
+    handle(async (request, response) => sendMedia(server.content, 'global', request, response)),
+  );
   app.use('/api/v1/bots/:botId/mod/channel-web', createWebchatRouter({ ...server, sockets }));
   app.use('/api/v1/bots/:botId/converse', converseRouter(server));
   app.get(
@@ -213,6 +223,14 @@ function forward(request, response, port, url) {
   if (request.readableEnded && request.body && Object.keys(request.body).length > 0)
     target.end(JSON.stringify(request.body));
   else request.pipe(target);
+}
+
+/** Media lie with the content: in the database, where that is the truth. */
+async function sendMedia(content, folder, request, response) {
+  const name = path.basename(request.params.name);
+  const bytes = await content.readBytes(`${folder}/media/${name}`);
+  if (!bytes) return response.sendStatus(404);
+  response.type(path.extname(name) || 'application/octet-stream').send(bytes);
 }
 
 function handle(work) {

@@ -11,7 +11,7 @@ export async function exportArchive(content) {
     for (const root of ['global/', 'bots/']) {
       for (const file of await content.list(root)) {
         await mkdir(path.dirname(path.join(folder, file)), { recursive: true });
-        await writeFile(path.join(folder, file), await content.read(file));
+        await writeFile(path.join(folder, file), await content.readBytes(file));
       }
     }
     return pack(folder);
