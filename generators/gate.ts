@@ -6,6 +6,9 @@ import { InputError, showValue, type Problem } from '../src/deployment/errors.ts
 import { PARTS } from '../src/deployment/question.ts';
 import { questions, setAt, valueAt } from './table.ts';
 
+// One run parses once or twice: compiling the schema into a function first would cost more than it saves.
+z.config({ jitless: true });
+
 let schema: z.ZodType<Answers> | undefined;
 
 /** The zod object of all answers, built from the question table once. Strict: unknown keys are errors. */
