@@ -3,8 +3,10 @@ import type { AnyQuestion, Part } from '../src/deployment/question.ts';
 import type { Artefact } from '../src/rendering/artefact.ts';
 import { artefacts as appArtefacts } from './app/files.ts';
 import { questions as appQuestions } from './app/questions.ts';
+import { artefacts as backupArtefacts } from './backup/files.ts';
 import { questions as backupQuestions } from './backup/questions.ts';
 import { questions as ciQuestions } from './ci/questions.ts';
+import { artefacts as deployArtefacts } from './deploy/files.ts';
 import { questions as operationsQuestions } from './operations/questions.ts';
 import { questions as scaleQuestions } from './scale/questions.ts';
 
@@ -20,6 +22,8 @@ export const questions: readonly AnyQuestion[] = [
 /** The artefact table, part by part. A part appears here as soon as it writes files. */
 export const artefacts: Partial<Record<Part, readonly Artefact[]>> = {
   app: appArtefacts,
+  backup: backupArtefacts,
+  deploy: deployArtefacts,
 };
 
 /** Parts that write files, and so can be asked for by name. */

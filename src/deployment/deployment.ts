@@ -1,4 +1,5 @@
 import type { Answers, ChannelName, CiSystem, Edition, Rollout, Target } from './answers.ts';
+import { deriveBackup, type Backup } from './backup.ts';
 import { messagingChannels, type Channel } from './channels.ts';
 import { deriveDatabase, type Database } from './database.ts';
 import { deriveEnvironments, type Environment } from './environments.ts';
@@ -69,6 +70,7 @@ export interface Deployment {
   nodes: Node[];
   activeNodes: Node[];
   database: Database;
+  backup: Backup;
   secrets: Secret[];
   randomSecrets: Secret[];
   providedSecrets: Secret[];
@@ -133,6 +135,7 @@ export function deriveDeployment(answers: Answers): Deployment {
     nodes,
     activeNodes: nodes.filter(({ active }) => active),
     database,
+    backup: deriveBackup(answers),
     secrets,
     randomSecrets: secrets.filter(({ origin }) => origin === 'random'),
     providedSecrets: secrets.filter(({ origin }) => origin === 'provided'),

@@ -1,0 +1,37 @@
+import type { Artefact, Locals } from '../../src/rendering/artefact.ts';
+
+const executable = 0o755;
+
+/** Swarm and Kubernetes roll out by themselves. */
+const onCompose = ({ deployment }: Locals) => deployment.target === 'compose';
+const withColours = ({ deployment }: Locals) => deployment.target === 'compose' && deployment.blueGreen;
+
+const steps = [
+  'checks',
+  'dump',
+  'journal',
+  'maintenance',
+  'nodes',
+  'overlap',
+  'plan',
+  'record',
+  'recovery',
+  'rollout',
+  'show',
+  'traffic',
+];
+
+/** What the deploy part writes. */
+export const artefacts: readonly Artefact[] = [
+  { template: 'bin/deploy', mode: executable, when: onCompose },
+  { template: 'bin/rollback', mode: executable, when: onCompose },
+  ...steps.map((step) => ({ template: `bin/lib/rollout/${step}.sh`, when: onCompose })),
+
+  // nginx: what a rollout switches without a reload
+  { template: 'nginx/_environment_/parts/deploy.conf', when: withColours },
+  { template: 'nginx/_environment_/parts/webchat/deploy.conf', when: withColours },
+  { template: 'nginx/_environment_/parts/locations/deploy.conf', when: onCompose },
+  { template: 'nginx/_environment_/parts/admin/deploy.conf', when: onCompose },
+
+  { template: 'docs/deploy.md', when: onCompose },
+];

@@ -1,0 +1,44 @@
+import type { Answers, BackupTarget } from './answers.ts';
+import { IMAGES, POSTGRES_MAJOR } from './images.ts';
+
+/** Backups of every environment; which targets one really uses stands in its `.env.<environment>`. */
+export interface Backup {
+  /** False when the answers name no target: then nothing of this part is written. */
+  enabled: boolean;
+  targets: BackupTarget[];
+  /** One of the targets is a folder of the host. */
+  local: boolean;
+  /** Cron expression of five fields, in UTC. */
+  schedule: string;
+  /** When a set is restored for trial, likewise. */
+  drillSchedule: string;
+  /** Sets to keep on each target: the newest of so many days, weeks and months. */
+  retention: { daily: number; weekly: number; monthly: number };
+  /** Good sets that stay on each target whatever the retention says. */
+  minimum: number;
+  /** Image of the job, built from `backup/Dockerfile` where no registry has it. */
+  image: string;
+}
+
+/** Raised when `backup/Dockerfile` changes, so that a machine builds the image again. */
+const IMAGE_REVISION = 1;
+
+/** Sundays, two hours after the default time of the backups; a trial restore takes both cores. */
+const DRILL_SCHEDULE = '0 5 * * 0';
+
+/** With fewer than three sets, a damaged newest one would leave no choice. */
+const MINIMUM = 3;
+
+export function deriveBackup({ backup }: Answers): Backup {
+  const [, release = String(POSTGRES_MAJOR)] = /:(\d+\.\d+)/.exec(IMAGES.postgres.reference) ?? [];
+  return {
+    enabled: backup.targets.length > 0,
+    targets: backup.targets,
+    local: backup.targets.includes('local'),
+    schedule: backup.schedule,
+    drillSchedule: DRILL_SCHEDULE,
+    retention: backup.retention,
+    minimum: MINIMUM,
+    image: `botpress-prod-backup:${release}-${IMAGE_REVISION}`,
+  };
+}

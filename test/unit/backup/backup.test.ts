@@ -1,0 +1,113 @@
+import { execFileSync } from 'node:child_process';
+import { mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { afterAll, beforeAll, describe, expect, it } from '@jest/globals';
+import { parse } from 'yaml';
+import { artefacts } from '../../../generators/backup/files.ts';
+import { parseAnswers } from '../../../generators/gate.ts';
+import { deriveDeployment } from '../../../src/deployment/deployment.ts';
+import { renderArtefacts } from '../../../src/rendering/artefact.ts';
+import { withAnswers } from '../answers/sample.ts';
+
+const render = (changes: Record<string, unknown>) =>
+  new Map(
+    renderArtefacts('backup', artefacts, deriveDeployment(parseAnswers(withAnswers(changes)))).map(
+      ({ path, content }) => [path, content],
+    ),
+  );
+
+interface Service {
+  user: string;
+  read_only: boolean;
+  cap_drop: string[];
+  volumes: string[];
+  secrets?: string[];
+  profiles?: string[];
+}
+
+describe('the files of the part', () => {
+  it('are none where the answers name no target', () => {
+    expect(render({ 'backup.targets': [] }).size).toBe(0);
+  });
+
+  it('mount a folder of the host for the target local only', () => {
+    expect(render({ 'backup.targets': ['local'] }).get('compose.backup.yaml')).toContain(':/backups');
+    expect(render({ 'backup.targets': ['s3'] }).get('compose.backup.yaml')).not.toContain(':/backups');
+  });
+
+  it('run the job hardened, with the right to read the files of the bots and nothing more', () => {
+    const { services } = parse(render({}).get('compose.backup.yaml') ?? '', { merge: true }) as {
+      services: Record<string, Service>;
+    };
+    const { backup, restore } = services as { backup: Service; restore: Service };
+    expect(backup).toMatchObject({
+      user: '999:999',
+      read_only: true,
+      cap_drop: expect.arrayContaining(['ALL']),
+      secrets: ['botpress-backup-password'],
+    });
+    expect(backup.volumes).toEqual(
+      expect.arrayContaining(['uploads:/data/uploads:ro', 'app-data:/data/app-data:ro', '.:/repository:ro']),
+    );
+    expect(restore.profiles).toEqual(['restore']);
+  });
+
+  it('build the image that the system tests use', () => {
+    const dockerfile = join(import.meta.dirname, '../../system/images/backup/Dockerfile');
+    expect(render({}).get('backup/Dockerfile')).toBe(readFileSync(dockerfile, 'utf8'));
+    const images = readFileSync(join(import.meta.dirname, '../../system/images/images.json'), 'utf8');
+    const { backup } = deriveDeployment(parseAnswers(withAnswers({})));
+    expect(images).toContain(`"${backup.image}"`);
+  });
+});
+
+describe('the schedule', () => {
+  let folder: string;
+  beforeAll(() => {
+    folder = mkdtempSync(join(tmpdir(), 'backup-schedule-'));
+    writeFileSync(join(folder, 'schedule.sh'), render({}).get('backup/lib/schedule.sh') ?? '');
+  });
+  afterAll(() => rmSync(folder, { recursive: true }));
+
+  const next = (expression: string, after: string) =>
+    new Date(
+      1000 *
+        Number(
+          execFileSync(
+            'bash',
+            [
+              '-c',
+              'set -f; . "$1"; next_moment "$2" "$3"',
+              'bash',
+              join(folder, 'schedule.sh'),
+              expression,
+              String(Date.parse(after) / 1000),
+            ],
+            { encoding: 'utf8', env: { ...process.env, TZ: 'Asia/Kathmandu' } },
+          ),
+        ),
+    ).toISOString();
+
+  it.each([
+    ['0 3 * * *', '2026-01-01T02:59:59Z', '2026-01-01T03:00:00.000Z'],
+    ['0 3 * * *', '2026-01-01T03:00:00Z', '2026-01-02T03:00:00.000Z'],
+    ['*/15 * * * *', '2026-01-01T23:46:00Z', '2026-01-02T00:00:00.000Z'],
+    ['30 4 1 * *', '2026-01-01T04:30:00Z', '2026-02-01T04:30:00.000Z'],
+    ['0 0 29 2 *', '2026-03-01T00:00:00Z', '2028-02-29T00:00:00.000Z'],
+    ['0 5 * * 0', '2026-01-01T00:00:00Z', '2026-01-04T05:00:00.000Z'],
+    ['0 5 * * 7', '2026-01-01T00:00:00Z', '2026-01-04T05:00:00.000Z'],
+    ['0 5 * * 1-5', '2026-01-02T06:00:00Z', '2026-01-05T05:00:00.000Z'],
+    // The 13th or a Friday, whichever comes first.
+    ['0 0 13 * 5', '2026-01-03T00:00:00Z', '2026-01-09T00:00:00.000Z'],
+    ['0 0 13 * 5', '2026-01-09T00:00:00Z', '2026-01-13T00:00:00.000Z'],
+    ['5,10 8-9 * * *', '2026-01-01T08:10:00Z', '2026-01-01T09:05:00.000Z'],
+    ['08 09 * * *', '2026-01-01T00:00:00Z', '2026-01-01T09:08:00.000Z'],
+  ])('%s after %s is %s', (expression, after, expected) => {
+    expect(next(expression, after)).toBe(expected);
+  });
+
+  it('refuses what never fits', () => {
+    expect(() => next('0 0 31 2 *', '2026-01-01T00:00:00Z')).toThrow();
+  });
+});

@@ -1,0 +1,181 @@
+import { afterAll, beforeAll, describe, expect, it } from '@jest/globals';
+import { execFileSync, spawnSync } from 'node:child_process';
+import { chmodSync, mkdirSync, mkdtempSync, readFileSync, rmSync, statSync, writeFileSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { dirname, join } from 'node:path';
+import { artefacts } from '../../../generators/table.ts';
+import type { Answers } from '../../../src/deployment/answers.ts';
+import { deriveDeployment } from '../../../src/deployment/deployment.ts';
+import { renderArtefacts } from '../../../src/rendering/artefact.ts';
+import { defaultAnswers } from '../answers/sample.ts';
+
+const scratch = mkdtempSync(join(tmpdir(), 'rollout-'));
+afterAll(() => rmSync(scratch, { recursive: true, force: true }));
+
+/** Writes what a rollout's scripts need of a repository. */
+function repositoryOf(name: string, change: Partial<Answers> = {}): string {
+  const root = join(scratch, name);
+  const deployment = deriveDeployment({ ...defaultAnswers(), ...change } as Answers);
+  const files = (['app', 'deploy'] as const).flatMap((part) =>
+    renderArtefacts(part, artefacts[part] ?? [], deployment),
+  );
+  for (const { path, content, mode } of files) {
+    mkdirSync(dirname(join(root, path)), { recursive: true });
+    writeFileSync(join(root, path), content);
+    chmodSync(join(root, path), mode);
+  }
+  const environment = deployment.firstEnvironment.name;
+  mkdirSync(join(root, 'state', environment, 'nginx'), { recursive: true });
+  return root;
+}
+
+/** Runs lines of bash with all that bin/deploy sources, in the first environment. */
+function bash(root: string, lines: string, env: Record<string, string> = {}) {
+  const script = `set -Eeuo pipefail; ROOT=${root}; . "$ROOT/bin/lib/rollout/rollout.sh"; select_environment; json=false\n${lines}`;
+  const { status, stdout, stderr } = spawnSync('bash', ['-c', script], {
+    encoding: 'utf8',
+    env: { ...process.env, ...env },
+  });
+  return { status, stdout: stdout.trim(), stderr };
+}
+
+describe('images and versions', () => {
+  let root: string;
+  beforeAll(() => {
+    root = repositoryOf('images');
+  });
+
+  it.each([
+    ['botpress/server:12.31.10', '12.31.10'],
+    ['botpress/server:v12_31_9', '12.31.9'],
+    ['registry.acme.example:5000/botpress:12.31.10-2', '12.31.10'],
+    ['registry.acme.example:5000/botpress', ''],
+    ['botpress/server:latest', ''],
+  ])('%s is %s', (image, version) => {
+    expect(bash(root, `version_of_image ${image}`).stdout).toBe(version);
+  });
+
+  it.each([
+    ['botpress/server:12.31.10', '12.31.11', 'botpress/server:12.31.11'],
+    ['registry.acme.example:5000/botpress', '12.31.11', 'registry.acme.example:5000/botpress:12.31.11'],
+    ['registry.acme.example:5000/botpress:12.31.10', 'other:1.2.3', 'other:1.2.3'],
+  ])('from %s to %s is %s', (current, target, expected) => {
+    expect(bash(root, `image() { echo ${current}; }; wanted_image ${target}`).stdout).toBe(expected);
+  });
+
+  it.each(['; rm -rf /', '$(id)', '--help me', '12', 'staus', 'a:b c'])(
+    'refuses %s as a target',
+    (target) => {
+      const { status, stderr } = bash(root, 'demand_target "$TARGET"', { TARGET: target });
+      expect(status).toBe(2);
+      expect(stderr).toContain('neither a version');
+    },
+  );
+});
+
+describe('the way of a deployment', () => {
+  const wayOf = (root: string, from: string, to: string, before = '') =>
+    bash(
+      root,
+      `${before}
+plan=([from_version]=${from} [to_version]=${to} [to_image]=botpress/server:x [from_colour]=blue [to_colour]=green)
+choose_way; printf '%s\\n' "\${plan[way]}"`,
+    );
+  const scaling = (replicas: number, deployment: 'blue-green' | 'recreate') => ({
+    edition: replicas > 1 ? ('pro' as const) : ('community' as const),
+    scaling: { target: 'compose' as const, replicas, deployment },
+  });
+
+  it.each([
+    ['colours', scaling(1, 'blue-green'), '12.31.10', '12.31.10', 'overlap'],
+    ['colours-new', scaling(1, 'blue-green'), '12.31.9', '12.31.10', 'maintenance'],
+    ['colours-unknown', scaling(1, 'blue-green'), '12.31.9', "''", 'maintenance'],
+    ['pro', scaling(2, 'blue-green'), '12.31.10', '12.31.10', 'overlap'],
+    ['pro-new', scaling(2, 'blue-green'), '12.31.9', '12.31.10', 'maintenance'],
+    ['recreate', scaling(1, 'recreate'), '12.31.10', '12.31.10', 'maintenance'],
+    ['recreate-pro', scaling(2, 'recreate'), '12.31.10', '12.31.10', 'rolling'],
+  ])('%s: %j, %s to %s goes by %s', (name, change, from, to, way) => {
+    expect(wayOf(repositoryOf(`way-${name}`, change), from, to).stdout).toBe(way);
+  });
+
+  it('knows that 12.31.10 is newer than 12.31.9, and refuses the way back', () => {
+    const { status, stderr } = wayOf(repositoryOf('older'), '12.31.10', '12.31.9');
+    expect([status, stderr.includes('bin/rollback')]).toEqual([3, true]);
+  });
+
+  it('lets one server at a time talk to Telegram', () => {
+    const root = repositoryOf('telegram', { ...scaling(1, 'blue-green'), channels: ['web', 'telegram'] });
+    const folder = bash(root, 'printf "%s" "$secrets_dir"').stdout;
+    const bot = defaultAnswers().bots[0] ?? '';
+    mkdirSync(folder, { recursive: true });
+    writeFileSync(join(folder, `channels-${bot}.env`), 'TELEGRAM_BOT_TOKEN=\n');
+    expect(wayOf(root, '12.31.10', '12.31.10').stdout).toBe('overlap');
+    writeFileSync(join(folder, `channels-${bot}.env`), 'TELEGRAM_BOT_TOKEN=12345:abcdef\n');
+    expect(wayOf(root, '12.31.10', '12.31.10').stdout).toBe('maintenance');
+  });
+});
+
+describe('the record', () => {
+  const write = (root: string, reason: string) =>
+    bash(
+      root,
+      'began=$(date +%s); plan=([way]=overlap [reason]="$REASON" [from_version]=1.2.3); write_record done',
+      {
+        REASON: reason,
+      },
+    );
+
+  it('is JSON whatever the reason holds, and shows which line was changed', () => {
+    const root = repositoryOf('record');
+    const file = bash(root, 'record_file').stdout;
+    const reasons = ['plain', 'quotes " and \\ and \n newline', 'größer → später'];
+    for (const reason of reasons) expect(write(root, reason).status).toBe(0);
+    const text = readFileSync(file, 'utf8');
+    const lines = text
+      .trim()
+      .split('\n')
+      .map((line) => JSON.parse(line) as { reason: string; previous: string; hash: string });
+    expect(lines.map(({ reason }) => reason)).toEqual(reasons);
+    expect(lines.map(({ previous }) => previous)).toEqual([
+      '0'.repeat(64),
+      ...lines.slice(0, -1).map(({ hash }) => hash),
+    ]);
+    expect(bash(root, 'broken_record').stdout).toBe('');
+    const [first = '', second = '', third = ''] = text.trim().split('\n');
+    for (const [changed, line] of [
+      [[first.replace('plain', 'plane'), second, third], '1'],
+      [[first, third], '2'],
+      [[first, second, third.replace('1.2.3', '1.2.4')], '3'],
+      [[first, second, third, third], '4'],
+    ] as const) {
+      writeFileSync(file, `${changed.join('\n')}\n`);
+      expect(bash(root, 'broken_record').stdout).toBe(line);
+    }
+  });
+
+  it('goes on after a line that a crash cut', () => {
+    const root = repositoryOf('cut');
+    const file = bash(root, 'record_file').stdout;
+    write(root, 'one');
+    writeFileSync(file, readFileSync(file, 'utf8').slice(0, -20));
+    write(root, 'two');
+    expect(JSON.parse(execFileSync('tail', ['-n', '1', file], { encoding: 'utf8' }))).toMatchObject({
+      reason: 'two',
+    });
+    expect(bash(root, 'broken_record').stdout).toBe('1');
+  });
+});
+
+describe('the image in .env', () => {
+  it('is replaced, whatever else stands there, and stays closed to others', () => {
+    const root = repositoryOf('env');
+    const file = bash(root, 'printf "%s" "$variables_file"').stdout;
+    writeFileSync(
+      file,
+      '# IMAGE_BOTPRESS=old\nA=1\nIMAGE_BOTPRESS=a:1.0.0\nexport IMAGE_BOTPRESS=b:1.0.0\nB=2',
+    );
+    expect(bash(root, 'keep_image c:1.2.3').status).toBe(0);
+    expect(readFileSync(file, 'utf8')).toBe('# IMAGE_BOTPRESS=old\nA=1\nB=2\nIMAGE_BOTPRESS=c:1.2.3\n');
+    expect(statSync(file).mode & 0o777).toBe(0o600);
+  });
+});
