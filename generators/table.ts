@@ -1,4 +1,4 @@
-import type { Answers } from '../src/deployment/answers.ts';
+import type { AnswerPath, Answers } from '../src/deployment/answers.ts';
 import type { AnyQuestion, Part } from '../src/deployment/question.ts';
 import type { Artefact } from '../src/rendering/artefact.ts';
 import { artefacts as appArtefacts } from './app/files.ts';
@@ -24,6 +24,22 @@ export const artefacts: Partial<Record<Part, readonly Artefact[]>> = {
   app: appArtefacts,
   backup: backupArtefacts,
   deploy: deployArtefacts,
+};
+
+/** The answer that decides whether a part is there. */
+interface Presence {
+  path: AnswerPath;
+  /** Value that brings the part; none where only the user can say which. */
+  present?: unknown;
+  absent: unknown;
+}
+
+/** Parts that can be taken away. The stack itself and its rollouts are always there. */
+export const presences: Partial<Record<Part, Presence>> = {
+  backup: { path: 'backup.targets', present: ['local'], absent: [] },
+  ci: { path: 'ci', present: 'github', absent: 'none' },
+  operations: { path: 'monitoring', present: true, absent: false },
+  scale: { path: 'scaling.target', absent: 'compose' },
 };
 
 /** Parts that write files, and so can be asked for by name. */
