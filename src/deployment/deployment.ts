@@ -75,6 +75,8 @@ export interface Deployment {
   randomSecrets: Secret[];
   providedSecrets: Secret[];
   ci: CiSystem;
+  /** Parts that the answers leave out, for whoever reads what is not there. */
+  absentParts: { name: string; without: string }[];
 }
 
 /** Everything that follows from the answers. Pure: same answers, same deployment. */
@@ -140,6 +142,11 @@ export function deriveDeployment(answers: Answers): Deployment {
     randomSecrets: secrets.filter(({ origin }) => origin === 'random'),
     providedSecrets: secrets.filter(({ origin }) => origin === 'provided'),
     ci: answers.ci,
+    absentParts: [
+      { name: 'backup', without: 'nothing here makes backups', absent: answers.backup.targets.length === 0 },
+      { name: 'operations', without: 'nothing watches it or sends alerts', absent: !answers.monitoring },
+      { name: 'ci', without: 'no pipeline checks or deploys it', absent: answers.ci === 'none' },
+    ].flatMap(({ name, without, absent }) => (absent ? [{ name, without }] : [])),
   };
 }
 
