@@ -33,7 +33,7 @@ const read = async (request) => {
 function splitParts(body, type) {
   const boundary = `--${/boundary="?([^";]+)/.exec(type)[1]}`;
   const parts = [];
-  for (let at = body.indexOf(boundary); ; ) {
+  for (let at = body.indexOf(boundary); ;) {
     const next = body.indexOf(boundary, at + boundary.length);
     if (next < 0) return parts;
     const part = body.subarray(at + boundary.length + 2, next - 2);
@@ -104,7 +104,8 @@ async function answer(request, url, host) {
     const { items, prefixes } = list(url.searchParams);
     return [200, { kind: 'storage#objects', prefixes, items: items.map((item) => describe(item, host)) }];
   }
-  if (object === undefined || !objects.has(object)) return [404, { error: { code: 404, message: 'Not Found' } }];
+  if (object === undefined || !objects.has(object))
+    return [404, { error: { code: 404, message: 'Not Found' } }];
   if (method === 'DELETE') return [objects.delete(object) ? 204 : 404];
   if (area === 'download' || url.searchParams.get('alt') === 'media')
     return [200, objects.get(object).content, { 'content-type': 'application/octet-stream' }];
