@@ -1,6 +1,7 @@
 import type { Answers, ChannelName, CiSystem, Edition, Rollout, Target } from './answers.ts';
 import { deriveBackup, type Backup } from './backup.ts';
 import { messagingChannels, type Channel } from './channels.ts';
+import { derivePipeline, type Pipeline } from './ci.ts';
 import { deriveDatabase, type Database } from './database.ts';
 import { deriveEnvironments, type Environment } from './environments.ts';
 import { greet } from './greetings.ts';
@@ -75,6 +76,7 @@ export interface Deployment {
   randomSecrets: Secret[];
   providedSecrets: Secret[];
   ci: CiSystem;
+  pipeline: Pipeline;
 }
 
 /** Everything that follows from the answers. Pure: same answers, same deployment. */
@@ -140,6 +142,7 @@ export function deriveDeployment(answers: Answers): Deployment {
     randomSecrets: secrets.filter(({ origin }) => origin === 'random'),
     providedSecrets: secrets.filter(({ origin }) => origin === 'provided'),
     ci: answers.ci,
+    pipeline: derivePipeline(answers, environments, production),
   };
 }
 
