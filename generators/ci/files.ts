@@ -23,7 +23,6 @@ export const artefacts: readonly Artefact[] = [
   { template: '.github/workflows/deploy.yml', when: both(onGithub, deploys) },
   { template: '.github/workflows/restore-drill.yml', when: both(onGithub, drills) },
   { template: '.github/workflows/certificate.yml', when: both(onGithub, certificates) },
-  { template: '.github/zizmor.yml', when: onGithub },
 
   // GitLab
   { template: '.gitlab-ci.yml', when: onGitlab },
