@@ -5,6 +5,7 @@ import { artefacts as appArtefacts } from './app/files.ts';
 import { questions as appQuestions } from './app/questions.ts';
 import { artefacts as backupArtefacts } from './backup/files.ts';
 import { questions as backupQuestions } from './backup/questions.ts';
+import { artefacts as ciArtefacts } from './ci/files.ts';
 import { questions as ciQuestions } from './ci/questions.ts';
 import { artefacts as deployArtefacts } from './deploy/files.ts';
 import { questions as operationsQuestions } from './operations/questions.ts';
@@ -23,6 +24,7 @@ export const questions: readonly AnyQuestion[] = [
 export const artefacts: Partial<Record<Part, readonly Artefact[]>> = {
   app: appArtefacts,
   backup: backupArtefacts,
+  ci: ciArtefacts,
   deploy: deployArtefacts,
 };
 

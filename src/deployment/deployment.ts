@@ -1,6 +1,7 @@
 import type { Answers, ChannelName, CiSystem, Edition, Rollout, Target } from './answers.ts';
 import { deriveBackup, type Backup } from './backup.ts';
 import { messagingChannels, type Channel } from './channels.ts';
+import { derivePipeline, type Pipeline } from './ci.ts';
 import { deriveDatabase, type Database } from './database.ts';
 import { deriveEnvironments, type Environment } from './environments.ts';
 import { greet } from './greetings.ts';
@@ -77,6 +78,7 @@ export interface Deployment {
   ci: CiSystem;
   /** Parts that the answers leave out, for whoever reads what is not there. */
   absentParts: { name: string; without: string }[];
+  pipeline: Pipeline;
 }
 
 /** Everything that follows from the answers. Pure: same answers, same deployment. */
@@ -147,6 +149,7 @@ export function deriveDeployment(answers: Answers): Deployment {
       { name: 'operations', without: 'nothing watches it or sends alerts', absent: !answers.monitoring },
       { name: 'ci', without: 'no pipeline checks or deploys it', absent: answers.ci === 'none' },
     ].flatMap(({ name, without, absent }) => (absent ? [{ name, without }] : [])),
+    pipeline: derivePipeline(answers, environments, production),
   };
 }
 

@@ -7,8 +7,8 @@ here=$(cd "$(dirname "${BASH_SOURCE[0]}")" && pwd)
 . "$here/mirror.sh"
 
 packages=(
-  ca-certificates curl debootstrap docker.io git iproute2 iptables openssl procps shellcheck shfmt tmux util-linux
-  xz-utils
+  ca-certificates curl debootstrap docker.io git iproute2 iptables openssh-client openssh-server openssl procps
+  shellcheck shfmt tmux util-linux xz-utils yamllint
 )
 
 # Debian 12 has neither compose v2 nor buildx; those of the next suites are static enough to run on it.
