@@ -8,6 +8,7 @@ import { questions as backupQuestions } from './backup/questions.ts';
 import { artefacts as ciArtefacts } from './ci/files.ts';
 import { questions as ciQuestions } from './ci/questions.ts';
 import { artefacts as deployArtefacts } from './deploy/files.ts';
+import { artefacts as operationsArtefacts } from './operations/files.ts';
 import { questions as operationsQuestions } from './operations/questions.ts';
 import { questions as scaleQuestions } from './scale/questions.ts';
 
@@ -26,6 +27,7 @@ export const artefacts: Partial<Record<Part, readonly Artefact[]>> = {
   backup: backupArtefacts,
   ci: ciArtefacts,
   deploy: deployArtefacts,
+  operations: operationsArtefacts,
 };
 
 /** The answer that decides whether a part is there. */

@@ -6,6 +6,7 @@ import { deriveDatabase, type Database } from './database.ts';
 import { deriveEnvironments, type Environment } from './environments.ts';
 import { greet } from './greetings.ts';
 import { BOTPRESS_VERSION, IMAGES, POSTGRES_MAJOR } from './images.ts';
+import { deriveMonitoring, MONITORING_SECRETS, type Monitoring } from './monitoring.ts';
 import type { Secret } from './secrets.ts';
 
 export type Colour = 'blue' | 'green';
@@ -72,9 +73,12 @@ export interface Deployment {
   activeNodes: Node[];
   database: Database;
   backup: Backup;
+  monitoring: Monitoring;
   secrets: Secret[];
   randomSecrets: Secret[];
   providedSecrets: Secret[];
+  /** Provided ones that Botpress' containers read. */
+  botpressSecrets: Secret[];
   ci: CiSystem;
   /** Parts that the answers leave out, for whoever reads what is not there. */
   absentParts: { name: string; without: string }[];
@@ -102,7 +106,10 @@ export function deriveDeployment(answers: Answers): Deployment {
     credentials: `channels-${id}.env`,
     greetings: greet(id, answers.languages),
   }));
-  const secrets = deriveSecrets(database, bots, channels, pro, cluster);
+  const backup = deriveBackup(answers);
+  const monitoring = deriveMonitoring(answers, environments, database, backup, cluster);
+  const own = deriveSecrets(database, bots, channels, pro, cluster);
+  const secrets = [...own, ...deriveMonitoringSecrets(monitoring, cluster)];
   const [firstEnvironment] = environments;
   const production =
     environments.find(({ name }) => name === 'production') ?? environments[environments.length - 1];
@@ -139,10 +146,12 @@ export function deriveDeployment(answers: Answers): Deployment {
     nodes,
     activeNodes: nodes.filter(({ active }) => active),
     database,
-    backup: deriveBackup(answers),
+    backup,
+    monitoring,
     secrets,
     randomSecrets: secrets.filter(({ origin }) => origin === 'random'),
     providedSecrets: secrets.filter(({ origin }) => origin === 'provided'),
+    botpressSecrets: own.filter(({ origin }) => origin === 'provided'),
     ci: answers.ci,
     absentParts: [
       { name: 'backup', without: 'nothing here makes backups', absent: answers.backup.targets.length === 0 },
@@ -187,7 +196,31 @@ function deriveSecrets(
     random('admin-password', 'first administrator, made at the first boot'),
     ...(pro ? [provided('license-key', 'Botpress Pro licence')] : []),
     ...(channels.length > 0
-      ? bots.map(({ id, credentials }) => provided(credentials, `channel credentials of the bot ${id}`))
+      ? bots.map(({ id, credentials }) => ({
+          ...provided(credentials, `channel credentials of the bot ${id}`),
+          optional: true,
+        }))
       : []),
+  ];
+}
+
+function deriveMonitoringSecrets({ enabled, receivers }: Monitoring, redis: boolean): Secret[] {
+  if (!enabled) return [];
+  const random = (name: string, purpose: string): Secret => ({ name, purpose, origin: 'random' });
+  const optional = (name: string, purpose: string): Secret => ({
+    name,
+    purpose,
+    origin: 'provided',
+    optional: true,
+  });
+  const names = MONITORING_SECRETS;
+  return [
+    random(names.grafana, 'Grafana, user admin; only its first start reads it'),
+    ...(redis ? [random(names.redis, 'Redis user monitor: figures, no keys')] : []),
+    ...(receivers.slack ? [optional(names.slack, 'address of the Slack webhook that takes alerts')] : []),
+    ...(receivers.email.length > 0
+      ? [optional(names.smtp, 'password of the mail server that takes alerts')]
+      : []),
+    optional(names.watchdog, "address of the dead-man's switch that raises the alarm when it stays quiet"),
   ];
 }

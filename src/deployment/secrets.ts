@@ -7,6 +7,8 @@ export interface Secret {
    * placeholders and sed alike. `provided`: only the user can know it; starts as an empty file or a commented list.
    */
   origin: 'random' | 'provided';
+  /** Nothing waits for it: it may stay empty. */
+  optional?: boolean;
 }
 
 /** Bytes of entropy in a random secret. */

@@ -1,0 +1,16 @@
+import { BaseGenerator } from '../base.ts';
+
+/** `yo botpress-prod:operations`: health, metrics, dashboards and alerts. */
+export default class OperationsGenerator extends BaseGenerator {
+  async prompting(): Promise<void> {
+    await this.collectAnswers();
+  }
+
+  writing(): void {
+    this.commitPlan();
+  }
+
+  end(): void {
+    this.tellNextStep();
+  }
+}
