@@ -7,6 +7,7 @@ import { artefacts as backupArtefacts } from './backup/files.ts';
 import { questions as backupQuestions } from './backup/questions.ts';
 import { questions as ciQuestions } from './ci/questions.ts';
 import { artefacts as deployArtefacts } from './deploy/files.ts';
+import { artefacts as operationsArtefacts } from './operations/files.ts';
 import { questions as operationsQuestions } from './operations/questions.ts';
 import { questions as scaleQuestions } from './scale/questions.ts';
 
@@ -24,6 +25,7 @@ export const artefacts: Partial<Record<Part, readonly Artefact[]>> = {
   app: appArtefacts,
   backup: backupArtefacts,
   deploy: deployArtefacts,
+  operations: operationsArtefacts,
 };
 
 /** The answer that decides whether a part is there. */

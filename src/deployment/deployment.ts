@@ -5,6 +5,7 @@ import { deriveDatabase, type Database } from './database.ts';
 import { deriveEnvironments, type Environment } from './environments.ts';
 import { greet } from './greetings.ts';
 import { BOTPRESS_VERSION, IMAGES, POSTGRES_MAJOR } from './images.ts';
+import { deriveOperations, type Operations } from './operations.ts';
 import type { Secret } from './secrets.ts';
 
 export type Colour = 'blue' | 'green';
@@ -71,6 +72,7 @@ export interface Deployment {
   activeNodes: Node[];
   database: Database;
   backup: Backup;
+  operations: Operations;
   secrets: Secret[];
   randomSecrets: Secret[];
   providedSecrets: Secret[];
@@ -136,6 +138,7 @@ export function deriveDeployment(answers: Answers): Deployment {
     activeNodes: nodes.filter(({ active }) => active),
     database,
     backup: deriveBackup(answers),
+    operations: deriveOperations(answers, cluster),
     secrets,
     randomSecrets: secrets.filter(({ origin }) => origin === 'random'),
     providedSecrets: secrets.filter(({ origin }) => origin === 'provided'),
