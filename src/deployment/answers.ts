@@ -78,6 +78,12 @@ export interface Answers {
   };
   ci: CiSystem;
   monitoring: boolean;
+  gateway: {
+    /** Closes the open converse API of Botpress and puts one with keys and limits in its place. */
+    enabled: boolean;
+    /** What one key may ask a minute. */
+    requestsPerMinute: number;
+  };
   alerts: {
     slack: boolean;
     email: string[];

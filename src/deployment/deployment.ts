@@ -7,6 +7,7 @@ import { deriveEnvironments, type Environment } from './environments.ts';
 import { greet } from './greetings.ts';
 import { BOTPRESS_VERSION, IMAGES, POSTGRES_MAJOR } from './images.ts';
 import { deriveMonitoring, MONITORING_SECRETS, type Monitoring } from './monitoring.ts';
+import { deriveOperations, type Operations } from './operations.ts';
 import type { Secret } from './secrets.ts';
 
 export type Colour = 'blue' | 'green';
@@ -74,6 +75,7 @@ export interface Deployment {
   database: Database;
   backup: Backup;
   monitoring: Monitoring;
+  operations: Operations;
   secrets: Secret[];
   randomSecrets: Secret[];
   providedSecrets: Secret[];
@@ -148,6 +150,7 @@ export function deriveDeployment(answers: Answers): Deployment {
     database,
     backup,
     monitoring,
+    operations: deriveOperations(answers, cluster),
     secrets,
     randomSecrets: secrets.filter(({ origin }) => origin === 'random'),
     providedSecrets: secrets.filter(({ origin }) => origin === 'provided'),

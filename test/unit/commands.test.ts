@@ -59,6 +59,7 @@ const answers: Answers = {
   backup: { targets: [], schedule: '0 3 * * *', retention: { daily: 1, weekly: 1, monthly: 1 } },
   ci: 'none',
   monitoring: false,
+  gateway: { enabled: false, requestsPerMinute: 60 },
   alerts: { slack: false, email: [], errorRate: 0.05, responseTimeMs: 5000, memoryUsage: 0.9 },
 };
 

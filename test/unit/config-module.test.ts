@@ -39,6 +39,7 @@ const answers: Answers = {
   backup: { targets: ['local'], schedule: '0 3 * * *', retention: { daily: 30, weekly: 8, monthly: 12 } },
   ci: 'github',
   monitoring: true,
+  gateway: { enabled: false, requestsPerMinute: 60 },
   alerts: { slack: false, email: [], errorRate: 0.05, responseTimeMs: 5000, memoryUsage: 0.9 },
 };
 

@@ -28,6 +28,7 @@ const base: Answers = {
   backup: { targets: ['local'], schedule: '0 3 * * *', retention: { daily: 1, weekly: 1, monthly: 1 } },
   ci: 'none',
   monitoring: false,
+  gateway: { enabled: false, requestsPerMinute: 60 },
   alerts: { slack: false, email: [], errorRate: 0.05, responseTimeMs: 5000, memoryUsage: 0.9 },
 };
 const cluster: Partial<Answers> = {
