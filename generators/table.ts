@@ -8,6 +8,7 @@ import { questions as backupQuestions } from './backup/questions.ts';
 import { questions as ciQuestions } from './ci/questions.ts';
 import { artefacts as deployArtefacts } from './deploy/files.ts';
 import { questions as operationsQuestions } from './operations/questions.ts';
+import { artefacts as scaleArtefacts } from './scale/files.ts';
 import { questions as scaleQuestions } from './scale/questions.ts';
 
 /** The question table: every row of every part, in the order in which they are asked. */
@@ -24,6 +25,7 @@ export const artefacts: Partial<Record<Part, readonly Artefact[]>> = {
   app: appArtefacts,
   backup: backupArtefacts,
   deploy: deployArtefacts,
+  scale: scaleArtefacts,
 };
 
 /** Parts that write files, and so can be asked for by name. */

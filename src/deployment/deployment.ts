@@ -5,6 +5,7 @@ import { deriveDatabase, type Database } from './database.ts';
 import { deriveEnvironments, type Environment } from './environments.ts';
 import { greet } from './greetings.ts';
 import { BOTPRESS_VERSION, IMAGES, POSTGRES_MAJOR } from './images.ts';
+import { deriveScale, type Scale } from './scale.ts';
 import type { Secret } from './secrets.ts';
 
 export type Colour = 'blue' | 'green';
@@ -71,6 +72,7 @@ export interface Deployment {
   activeNodes: Node[];
   database: Database;
   backup: Backup;
+  scale: Scale;
   secrets: Secret[];
   randomSecrets: Secret[];
   providedSecrets: Secret[];
@@ -99,6 +101,16 @@ export function deriveDeployment(answers: Answers): Deployment {
     greetings: greet(id, answers.languages),
   }));
   const secrets = deriveSecrets(database, bots, channels, pro, cluster);
+  const backup = deriveBackup(answers);
+  const scale = deriveScale(answers, {
+    environments,
+    bots,
+    channels,
+    database,
+    secrets,
+    redis: cluster,
+    nodes: nodes.length,
+  });
   const [firstEnvironment] = environments;
   const production =
     environments.find(({ name }) => name === 'production') ?? environments[environments.length - 1];
@@ -135,7 +147,8 @@ export function deriveDeployment(answers: Answers): Deployment {
     nodes,
     activeNodes: nodes.filter(({ active }) => active),
     database,
-    backup: deriveBackup(answers),
+    backup,
+    scale,
     secrets,
     randomSecrets: secrets.filter(({ origin }) => origin === 'random'),
     providedSecrets: secrets.filter(({ origin }) => origin === 'provided'),
