@@ -10,6 +10,7 @@ import { questions as ciQuestions } from './ci/questions.ts';
 import { artefacts as deployArtefacts } from './deploy/files.ts';
 import { artefacts as operationsArtefacts } from './operations/files.ts';
 import { questions as operationsQuestions } from './operations/questions.ts';
+import { artefacts as scaleArtefacts } from './scale/files.ts';
 import { questions as scaleQuestions } from './scale/questions.ts';
 
 /** The question table: every row of every part, in the order in which they are asked. */
@@ -28,6 +29,7 @@ export const artefacts: Partial<Record<Part, readonly Artefact[]>> = {
   ci: ciArtefacts,
   deploy: deployArtefacts,
   operations: operationsArtefacts,
+  scale: scaleArtefacts,
 };
 
 /** The answer that decides whether a part is there. */

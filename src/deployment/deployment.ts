@@ -8,6 +8,7 @@ import { greet } from './greetings.ts';
 import { BOTPRESS_VERSION, IMAGES, POSTGRES_MAJOR } from './images.ts';
 import { deriveMonitoring, MONITORING_SECRETS, type Monitoring } from './monitoring.ts';
 import { deriveOperations, type Operations } from './operations.ts';
+import { deriveScale, type Scale } from './scale.ts';
 import type { Secret } from './secrets.ts';
 
 export type Colour = 'blue' | 'green';
@@ -76,6 +77,7 @@ export interface Deployment {
   backup: Backup;
   monitoring: Monitoring;
   operations: Operations;
+  scale: Scale;
   secrets: Secret[];
   randomSecrets: Secret[];
   providedSecrets: Secret[];
@@ -112,6 +114,15 @@ export function deriveDeployment(answers: Answers): Deployment {
   const monitoring = deriveMonitoring(answers, environments, database, backup, cluster);
   const own = deriveSecrets(database, bots, channels, pro, cluster);
   const secrets = [...own, ...deriveMonitoringSecrets(monitoring, cluster)];
+  const scale = deriveScale(answers, {
+    environments,
+    bots,
+    channels,
+    database,
+    secrets: own,
+    redis: cluster,
+    nodes: nodes.length,
+  });
   const [firstEnvironment] = environments;
   const production =
     environments.find(({ name }) => name === 'production') ?? environments[environments.length - 1];
@@ -151,6 +162,7 @@ export function deriveDeployment(answers: Answers): Deployment {
     backup,
     monitoring,
     operations: deriveOperations(answers, cluster),
+    scale,
     secrets,
     randomSecrets: secrets.filter(({ origin }) => origin === 'random'),
     providedSecrets: secrets.filter(({ origin }) => origin === 'provided'),
