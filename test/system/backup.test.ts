@@ -24,7 +24,7 @@ import {
 } from './engine/setup.ts';
 import { Stack } from './stack.ts';
 
-jest.setTimeout(180_000);
+jest.setTimeout(240_000);
 
 const backupImage = 'botpress-prod-backup:17.10-1';
 const name = `backup-test-${process.pid}`;
@@ -641,7 +641,7 @@ describe('when something else is wrong', () => {
 const SHIM = `#!/bin/bash
 name=\${0##*/}
 export PATH=\${PATH#*:}
-[[ $name != openssl || " $* " == *" -sign "* ]] || exec "$name" "$@"
+[[ $* != *version && ($name != openssl || " $* " == *" -sign "*) ]] || exec "$name" "$@"
 printf x >>/var/lib/backup/shim.count
 if (($(stat -c %s /var/lib/backup/shim.count) >= KILL_AT)); then
   parent=$PPID doomed=()
@@ -752,7 +752,7 @@ describe('killed', () => {
     for (const { id } of states.filter(({ state }) => state === 'good'))
       expect((await backup('verify', id, 'staging', '--target', 'local')).code).toBe(0);
     expect(await create('--target', 'local')).toBe(await latest());
-  });
+  }, 600_000);
 
   describe('a restore', () => {
     let id: string;
