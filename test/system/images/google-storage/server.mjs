@@ -96,7 +96,7 @@ async function answer(request, url, host) {
     upload.parts.push(body);
     const length = upload.parts.reduce((sum, part) => sum + part.length, 0);
     if (request.headers['content-range'].endsWith('/*'))
-      return [308, undefined, { range: `bytes=0-${length - 1}`, 'x-http-status-code-override': '308' }];
+      return [200, undefined, { range: `bytes=0-${length - 1}`, 'x-http-status-code-override': '308' }];
     objects.set(upload.name, { content: Buffer.concat(upload.parts), metadata: upload.metadata });
     return [200, describe(upload.name, host)];
   }
