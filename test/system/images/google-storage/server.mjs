@@ -36,7 +36,7 @@ function splitParts(body, type) {
   for (let at = body.indexOf(boundary); ;) {
     const next = body.indexOf(boundary, at + boundary.length);
     if (next < 0) return parts;
-    const part = body.subarray(at + boundary.length + 2, next - 2);
+    const part = body.subarray(at + boundary.length, next - 2);
     parts.push(part.subarray(part.indexOf('\r\n\r\n') + 4));
     at = next;
   }
@@ -82,7 +82,7 @@ async function answer(request, url, host) {
     objects.set(to, { content: Buffer.from(content), metadata });
     return [200, describe(to, host)];
   }
-  if (area === 'upload' && method === 'POST') {
+  if (area === 'upload' && !url.searchParams.has('upload_id')) {
     const id = randomBytes(8).toString('hex');
     uploads.set(id, { ...JSON.parse(body), parts: [] });
     return [
@@ -96,7 +96,7 @@ async function answer(request, url, host) {
     upload.parts.push(body);
     const length = upload.parts.reduce((sum, part) => sum + part.length, 0);
     if (request.headers['content-range'].endsWith('/*'))
-      return [308, undefined, { range: `bytes=0-${length - 1}`, 'x-http-status-code-override': '308' }];
+      return [200, undefined, { range: `bytes=0-${length - 1}`, 'x-http-status-code-override': '308' }];
     objects.set(upload.name, { content: Buffer.concat(upload.parts), metadata: upload.metadata });
     return [200, describe(upload.name, host)];
   }
