@@ -1,0 +1,272 @@
+import { afterAll, beforeAll, beforeEach, describe, expect, it } from '@jest/globals';
+import { execFile, execFileSync, spawnSync } from 'node:child_process';
+import { chmodSync, mkdirSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
+import { createServer, type Server } from 'node:http';
+import type { AddressInfo } from 'node:net';
+import { tmpdir } from 'node:os';
+import { dirname, join } from 'node:path';
+import { promisify } from 'node:util';
+import { renderAll, writeAll } from './rendered.ts';
+
+const files = renderAll({});
+
+function write(folder: string, path: string, text: string, mode = 0o755): void {
+  mkdirSync(dirname(join(folder, path)), { recursive: true });
+  writeFileSync(join(folder, path), text);
+  chmodSync(join(folder, path), mode);
+}
+
+/**
+ * bin/release against a server on the same machine: ssh runs its last argument here, and the server's own commands end
+ * with the codes that a test wants and note that they were called.
+ */
+describe('bin/release', () => {
+  let scratch: string;
+  let here: string;
+  let server: string;
+  let former: string;
+  let commit: string;
+
+  const git = (folder: string, ...args: string[]) =>
+    execFileSync('git', ['-c', 'user.name=Test', '-c', 'user.email=test@example.com', ...args], {
+      cwd: folder,
+      encoding: 'utf8',
+    }).trim();
+  const codes = (wanted: Record<string, string>) => {
+    for (const [command, code] of Object.entries(wanted)) write(scratch, `codes/${command}`, code, 0o644);
+  };
+  const release = (...args: string[]) => {
+    const { status, stderr } = spawnSync('bin/release', ['staging', '--smoke-from', 'server', ...args], {
+      cwd: here,
+      encoding: 'utf8',
+      env: {
+        PATH: `${join(scratch, 'path')}:${process.env['PATH']}`,
+        HOME: scratch,
+        DEPLOY_HOST: 'server.example',
+        DEPLOY_PATH: server,
+      },
+    });
+    const called = readFileSync(join(scratch, 'called'), 'utf8').trim().split('\n').filter(Boolean);
+    return { code: status, stderr, called, has: git(server, 'rev-parse', 'HEAD') };
+  };
+
+  beforeAll(() => {
+    here = writeAll(files);
+    scratch = mkdtempSync(join(tmpdir(), 'botpress-prod-release-'));
+    server = join(scratch, 'server');
+    write(scratch, 'path/ssh', `#!/usr/bin/env bash\nexec bash -c "\${@: -1}"\n`);
+    // Each call takes the next code of its list; without one it ends with 0.
+    for (const command of ['deploy', 'rollback', 'smoke', 'push-content'])
+      write(
+        here,
+        `bin/${command}`,
+        `#!/usr/bin/env bash
+printf '%s\\n' "${command} $*" >>'${scratch}/called'
+file='${scratch}/codes/${command}'
+read -r code rest <"$file" || true
+printf '%s\\n' "$rest" >"$file"
+exit "\${code:-0}"
+`,
+      );
+    git(here, 'init', '--quiet', '--initial-branch', 'main');
+    git(here, 'add', '--all');
+    git(here, 'commit', '--quiet', '--message', 'First');
+    git(scratch, 'clone', '--quiet', here, server);
+    former = git(here, 'rev-parse', 'HEAD');
+    git(here, 'commit', '--quiet', '--allow-empty', '--message', 'Second');
+    commit = git(here, 'rev-parse', 'HEAD');
+  });
+  beforeEach(() => {
+    git(server, 'checkout', '--quiet', '--detach', former);
+    write(scratch, 'called', '', 0o644);
+    codes({ deploy: '', rollback: '', smoke: '', 'push-content': '' });
+  });
+  afterAll(() => {
+    for (const folder of [here, scratch]) rmSync(folder, { recursive: true, force: true });
+  });
+
+  const whole = ['push-content staging --check', 'deploy staging --wait', 'push-content staging'];
+  const ask = 'smoke staging --patience 30';
+  const back = ['push-content staging --undo', 'rollback staging --wait'];
+
+  it('deploys, pushes content, asks as a visitor, and is done', () => {
+    expect(release()).toEqual({ code: 0, stderr: '', called: [...whole, ask], has: commit });
+  });
+
+  it('leaves content alone where it is told to', () => {
+    expect(release('--no-content').called).toEqual(['deploy staging --wait', ask]);
+  });
+
+  it.each([
+    ['nothing was changed', '3', 3],
+    ['another command is at work', '5', 3],
+    ['what served before serves again', '1', 1],
+    ['it was interrupted', '130', 1],
+  ])('puts the former commit back when bin/deploy says that %s', (_, code, expected) => {
+    codes({ deploy: code });
+    expect(release()).toMatchObject({ code: expected, has: former, called: whole.slice(0, 2) });
+  });
+
+  it('calls for a person when nothing healthy serves', () => {
+    codes({ deploy: '4' });
+    const { code, stderr } = release();
+    expect(code).toBe(4);
+    expect(stderr).toContain('nothing healthy serves');
+  });
+
+  it.each([
+    ['content cannot be pushed', { 'push-content': '0 1' }, [...whole, ...back, ask]],
+    ['visitors are not served', { smoke: '3' }, [...whole, ask, ...back, ask]],
+  ])('goes back when %s', (_, wanted, called) => {
+    codes(wanted);
+    expect(release()).toMatchObject({ code: 1, has: former, called });
+  });
+
+  it.each([
+    ['bin/rollback refuses, as after a change of version', { smoke: '3', rollback: '3' }],
+    ['visitors are not served afterwards either', { smoke: '3 3' }],
+  ])('calls for a person when %s', (_, wanted) => {
+    codes(wanted);
+    expect(release().code).toBe(4);
+  });
+
+  it('goes back across versions only where that was allowed', () => {
+    codes({ smoke: '3' });
+    expect(release('--restore').called).toContain('rollback staging --wait --restore');
+  });
+
+  it('begins nothing when content was changed on the server', () => {
+    codes({ 'push-content': '3' });
+    expect(release()).toMatchObject({ code: 3, has: former, called: ['push-content staging --check'] });
+  });
+});
+
+/** content.sh against a server that speaks as Botpress does: token in a cookie, its other half in the body. */
+describe('the training of bots', () => {
+  let folder: string;
+  let server: Server;
+  let states: string[];
+  let asked: string[];
+
+  beforeAll(async () => {
+    folder = writeAll(files);
+    write(folder, 'secrets/admin-password', 'a "quoted" \\ password\n', 0o600);
+    const content = join(folder, 'server');
+    write(content, 'bots/support/bot.config.json', '{"languages": ["en", "fr"]}', 0o644);
+    write(content, 'bots/support/intents/order.json', '{}', 0o644);
+    execFileSync('tar', ['-czf', join(folder, 'archive'), '-C', content, '.']);
+    server = createServer((request, response) => {
+      let body = '';
+      request.on('data', (chunk) => (body += chunk));
+      request.on('end', () => {
+        const { method, url = '', headers } = request;
+        if (url.includes('/login/')) {
+          const right = JSON.parse(body).password === 'a "quoted" \\ password';
+          response.writeHead(right ? 200 : 401, { 'set-cookie': 'jwtToken=a.b.c; HttpOnly' });
+          return response.end('{"payload":{"csrf":"other-half","exp":1}}');
+        }
+        if (headers.cookie !== 'jwtToken=a.b.c' || headers['csrf-token'] !== 'other-half') {
+          response.writeHead(401);
+          return response.end();
+        }
+        if (url.endsWith('/bpfs_status')) return response.end('{"isAvailable":true}');
+        if (url.endsWith('/export')) return response.end(readFileSync(join(folder, 'archive')));
+        asked.push(`${method} ${url}`);
+        if (method === 'POST') return response.end('{}');
+        return response.end(JSON.stringify({ status: states.shift() ?? 'done', progress: 0.5 }));
+      });
+    });
+    await new Promise<void>((resolve) => server.listen(0, '127.0.0.1', resolve));
+  });
+  beforeEach(() => {
+    asked = [];
+    states = [];
+  });
+  afterAll(() => {
+    server.close();
+    rmSync(folder, { recursive: true, force: true });
+  });
+
+  const train = () =>
+    promisify(execFile)(join(folder, 'botpress/content.sh'), ['train'], {
+      env: {
+        PATH: process.env['PATH'],
+        BOTPRESS_PORT: String((server.address() as AddressInfo).port),
+        SECRETS_DIR: join(folder, 'secrets'),
+        BP_ADMIN_EMAIL: 'ops@acme.example',
+      },
+    }).then(
+      ({ stdout }) => ({ code: 0, stdout, stderr: '' }),
+      ({ code, stdout, stderr }) => ({ code, stdout, stderr }),
+    );
+
+  it('trains each language of a bot that has intents, and waits for the end', async () => {
+    states = ['training'];
+    const { code, stdout } = await train();
+    expect({ code, stdout }).toEqual({ code: 0, stdout: 'trained support (en)\ntrained support (fr)\n' });
+    expect(asked).toEqual([
+      'POST /api/v1/bots/support/mod/nlu/train/en',
+      'GET /api/v1/bots/support/mod/nlu/training/en',
+      'GET /api/v1/bots/support/mod/nlu/training/en',
+      'POST /api/v1/bots/support/mod/nlu/train/fr',
+      'GET /api/v1/bots/support/mod/nlu/training/fr',
+    ]);
+  });
+
+  it('fails when a training fails', async () => {
+    states = ['errored'];
+    expect(await train()).toMatchObject({
+      code: 1,
+      stderr: expect.stringContaining('the training of support (en) failed'),
+    });
+  });
+
+  it('says so when the password is not that of the server', async () => {
+    write(folder, 'secrets/admin-password', 'another\n', 0o600);
+    expect(await train()).toMatchObject({
+      code: 1,
+      stderr: expect.stringContaining('refuses ops@acme.example'),
+    });
+  });
+});
+
+describe('every command', () => {
+  const folder = writeAll(files);
+  afterAll(() => rmSync(folder, { recursive: true, force: true }));
+
+  const commands = ['lint', 'scan', 'trial', 'smoke', 'certificate', 'push-content', 'release', 'remote'];
+  const run = (command: string, ...args: string[]) =>
+    spawnSync(join(folder, 'bin', command), args, {
+      cwd: folder,
+      encoding: 'utf8',
+      env: { PATH: process.env['PATH'] },
+    });
+
+  it.each(commands)('bin/%s explains itself and its exit codes', (command) => {
+    const { status, stdout } = run(command, '--help');
+    expect(status).toBe(0);
+    expect(stdout).toMatch(new RegExp(`^Usage: bin/${command} `));
+    expect(stdout).toMatch(/Ends with/);
+  });
+
+  it.each([
+    ['lint', 'nothing'],
+    ['lint', '--what'],
+    ['scan', 'nothing'],
+    ['scan', 'images', '--accept', '0'],
+    ['scan', 'images', '--accept', '181'],
+    ['scan', '--accept', '30'],
+    ['trial', 'nowhere'],
+    ['smoke', 'ftp://a.example'],
+    ['certificate', '--days', 'x'],
+    ['certificate', 'development'],
+    ['push-content', '--what'],
+    ['release'],
+    ['release', 'staging', '--smoke-from', 'nowhere'],
+    ['remote'],
+    ['remote', '../up'],
+  ])('bin/%s %s ends with 2', (command, ...args) => {
+    const { status, stderr } = run(command, ...args);
+    expect({ status, stderr }).toEqual({ status: 2, stderr: expect.stringContaining(`bin/${command}: `) });
+  });
+});
