@@ -6,9 +6,9 @@ import { sleep, startEngine, waitFor } from './engine/setup.ts';
 import { Load } from './load.ts';
 import { Stack } from './stack.ts';
 
-/** Deployments in a row under load: each takes half a minute, so a run of all tests makes few of them. */
-const ROUNDS = Number(process.env.DEPLOY_ROUNDS ?? 3);
-const VISITORS = 4;
+/** Deployments in a row under load. */
+const ROUNDS = Number(process.env.ROLLOUTS ?? 20);
+const VISITORS = 5;
 
 jest.setTimeout(120_000 + ROUNDS * 60_000);
 
@@ -131,8 +131,8 @@ function report(
     '',
     `${seconds.length} deployments in a row, ${middle} s each (median). Sent and answered: ${load.converse.sent} and ` +
       `${load.converse.answered} messages by HTTP, ${load.webchat.sent} and ${load.webchat.answered} in webchat, ` +
-      `${load.pages.sent} and ${load.pages.answered} pages; ${load.refused.length} webchat messages were refused unprocessed in ` +
-      `the instant of the cut and sent again. Sockets opened: ${load.connections} by ${VISITORS} visitors.`,
+      `${load.pages.sent} and ${load.pages.answered} pages; ${load.crossed.length} webchat messages met the end of their socket on the ` +
+      `wire, were refused unprocessed and sent again. Sockets opened: ${load.connections} by ${VISITORS} visitors.`,
   ].join('\n');
   process.stderr.write(`${text}\n`);
   if (!process.env.DEPLOY_FIGURES) return;
