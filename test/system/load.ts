@@ -12,6 +12,12 @@ export interface LoadOptions {
   visitors: number;
 }
 
+/** A span of time, in milliseconds since 1970. */
+export interface Span {
+  from: number;
+  to: number;
+}
+
 /** One finished request of the HTTP load. */
 interface Sample {
   at: number;
@@ -78,7 +84,7 @@ export class Load {
       load.visitors.push(visitor);
       // The bot greets first and repeats from then on.
       await visitor.ask('hello');
-      load.loops.push(load.chat(visitor));
+      load.loops.push(load.chat(visitor, number === visitors - 1));
     }
     for (let number = 0; number < users; number++) load.loops.push(load.talk(`user-${number}`));
     load.loops.push(load.talkSlowly(), load.read());
@@ -91,7 +97,7 @@ export class Load {
   }
 
   /** Milliseconds of the 50th and 99th percentile of the converse requests that ended within spans of time. */
-  percentiles(spans: readonly { from: number; to: number }[]): {
+  percentiles(spans: readonly Span[]): {
     p50: number;
     p99: number;
     requests: number;
@@ -216,7 +222,7 @@ export class Load {
     agent.destroy();
   }
 
-  private async chat(visitor: Visitor): Promise<void> {
+  private async chat(visitor: Visitor, polls: boolean): Promise<void> {
     for (let number = 0; this.isRunning; number++) {
       await sleep(2000 + Math.random() * 4000);
       await waitFor(() => visitor.isConnected, { timeout: 20_000, what: 'webchat socket', every: 20 });
@@ -232,7 +238,7 @@ export class Load {
             what: `end of the socket: ${body.slice(0, 100)}`,
             every: 20,
           });
-          this.crossed.push(`${new Date().toISOString()} ${mark}`);
+          this.crossed.push(`${new Date().toISOString()} ${mark}${polls ? ', polls' : ''}`);
           await waitFor(() => visitor.isConnected, { timeout: 20_000, what: 'webchat socket', every: 20 });
           ({ status, body } = await visitor.say(text));
         }
