@@ -5,6 +5,7 @@ import {
   appendFileSync,
   copyFileSync,
   existsSync,
+  mkdirSync,
   mkdtempSync,
   readFileSync,
   rmSync,
@@ -66,7 +67,17 @@ export async function startStack(
   const variables = join(stack.folder, '.env.staging');
   copyFileSync(`${variables}.example`, variables);
   appendFileSync(variables, `\nIMAGE_BOTPRESS=botpress/server:${tag}\n`);
-  await stack.demandBin('up');
+  if ((answers as { edition?: string }).edition === 'pro') {
+    const secrets = join(stack.folder, 'secrets/staging');
+    mkdirSync(secrets, { recursive: true, mode: 0o700 });
+    writeFileSync(join(secrets, 'license-key'), 'the stand-in asks for none');
+  }
+  try {
+    await stack.demandBin('up');
+  } catch (error) {
+    await stack.destroy();
+    throw error;
+  }
   return new Rollouts(stack);
 }
 
