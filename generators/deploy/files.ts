@@ -4,7 +4,6 @@ const executable = 0o755;
 
 /** Swarm and Kubernetes roll out by themselves. */
 const onCompose = ({ deployment }: Locals) => deployment.target === 'compose';
-const withColours = ({ deployment }: Locals) => deployment.target === 'compose' && deployment.blueGreen;
 
 const steps = [
   'checks',
@@ -18,6 +17,7 @@ const steps = [
   'recovery',
   'rollout',
   'show',
+  'sockets',
   'traffic',
 ];
 
@@ -28,8 +28,8 @@ export const artefacts: readonly Artefact[] = [
   ...steps.map((step) => ({ template: `bin/lib/rollout/${step}.sh`, when: onCompose })),
 
   // nginx: what a rollout switches without a reload
-  { template: 'nginx/_environment_/parts/deploy.conf', when: withColours },
-  { template: 'nginx/_environment_/parts/webchat/deploy.conf', when: withColours },
+  { template: 'nginx/_environment_/parts/deploy.conf', when: onCompose },
+  { template: 'nginx/_environment_/parts/webchat/deploy.conf', when: onCompose },
   { template: 'nginx/_environment_/parts/locations/deploy.conf', when: onCompose },
   { template: 'nginx/_environment_/parts/admin/deploy.conf', when: onCompose },
 

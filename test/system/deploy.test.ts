@@ -1,148 +1,114 @@
 import { afterAll, beforeAll, describe, expect, it, jest } from '@jest/globals';
-import { existsSync, readFileSync, writeFileSync } from 'node:fs';
-import { join } from 'node:path';
-import { seedContent } from './engine/seed.ts';
-import { sleep, startEngine, waitFor } from './engine/setup.ts';
-import { Load } from './load.ts';
-import { Stack } from './stack.ts';
+import { writeFileSync } from 'node:fs';
+import { sleep, startEngine } from './engine/setup.ts';
+import { Load, type Span } from './load.ts';
+import { startStack, type Rollouts } from './rollout.ts';
 
-/** Deployments in a row under load: each takes half a minute, so a run of all tests makes few of them. */
-const ROUNDS = Number(process.env.DEPLOY_ROUNDS ?? 3);
-const VISITORS = 4;
+/** Deployments in a row under load, about half a minute each. */
+const ROUNDS = Number(process.env.ROLLOUTS ?? 10);
+const VISITORS = 5;
 
-jest.setTimeout(120_000 + ROUNDS * 60_000);
-
-const answers = {
-  domain: 'bot.acme.example',
-  environments: [
-    'development',
-    { name: 'staging', domain: 'staging.bot.acme.example', httpPort: 19080, httpsPort: 19443 },
-    'production',
-  ],
-  backup: { targets: [] },
-};
-const environment = {
-  name: 'staging',
-  domain: 'staging.bot.acme.example',
-  httpPort: 19080,
-  httpsPort: 19443,
-};
-
-beforeAll(startEngine);
+jest.setTimeout(120_000 + ROUNDS * 90_000);
 
 describe('a rollout within one version', () => {
-  let stack: Stack;
+  let rollouts: Rollouts;
 
   beforeAll(async () => {
-    stack = await Stack.generate(answers, environment, 'rollout-test');
-    await seedContent(join(stack.folder, 'botpress/data'), [{ id: 'support' }]);
-    await stack.demandBin('up');
+    await startEngine();
+    rollouts = await startStack('rollout-test', 19080, '12.31.10');
   });
-  afterAll(async () => stack?.destroy());
-
-  /** Calls back with each step that a deployment gets to. */
-  function watchSteps(onStep: (step: string) => void): () => void {
-    const journal = join(stack.folder, 'state/staging/rollout');
-    let last = '';
-    const timer = setInterval(() => {
-      const text = existsSync(journal) ? readFileSync(journal, 'utf8') : '';
-      const step = /^step=(.*)$/m.exec(text)?.[1] ?? 'none';
-      if (step !== last) onStep(step);
-      last = step;
-    }, 50);
-    return () => clearInterval(timer);
-  }
+  afterAll(async () => rollouts?.stack.destroy());
 
   it(`loses, refuses and doubles no message in ${ROUNDS} deployments in a row under load`, async () => {
-    const load = await Load.start(stack, { users: 4, visitors: VISITORS });
+    const load = await Load.start(rollouts.stack, { users: 4, visitors: VISITORS });
     const rest = { from: Date.now(), to: 0 };
     await sleep(15_000);
     rest.to = Date.now();
-    const switches: { from: number; to: number }[] = [];
-    const stopWatching = watchSteps((step) => {
-      if (step === 'switch') switches.push({ from: Date.now(), to: Infinity });
-      const last = switches.at(-1);
-      if (step === 'stop' && last) last.to = Date.now();
-    });
+    const switches: Span[] = [];
     const seconds: number[] = [];
     for (let round = 0; round < ROUNDS; round++) {
-      const { code, stdout, stderr } = await stack.bin('deploy', '--json');
-      expect({ code, output: code === 0 ? '' : stdout + stderr }).toEqual({ code: 0, output: '' });
-      seconds.push((JSON.parse(stdout) as { seconds: number }).seconds);
+      const run = rollouts.start();
+      await run.reach('switch');
+      const from = Date.now();
+      await run.reach('stop');
+      switches.push({ from, to: Date.now() });
+      expect(await run.ended).toBe(0);
+      const record = (await rollouts.history()).at(-1);
+      expect(record).toMatchObject({ way: 'overlap', result: 'done' });
+      seconds.push(record?.seconds ?? NaN);
     }
-    stopWatching();
     await load.stop();
-    report(load, rest, switches, seconds);
-    const nothing = { failed: [], lost: [], doubled: [] };
-    for (const fates of [load.converse, load.webchat, load.pages])
-      expect(fates).toEqual({ ...nothing, sent: fates.sent, answered: fates.sent });
+    const figures = describeFigures(load, rest, switches, seconds);
+    process.stderr.write(`${figures}\n`);
+    if (process.env.ROLLOUT_FIGURES) writeFileSync(process.env.ROLLOUT_FIGURES, figures);
+    for (const { sent, ...fates } of [load.converse, load.webchat, load.pages])
+      expect(fates).toEqual({ answered: sent, failed: [], lost: [], doubled: [] });
     // Each socket was cut once a deployment and came back by itself.
     expect(load.connections).toBe(VISITORS * (ROUNDS + 1));
   });
 
   it('freezes administration while two servers run, and nothing else', async () => {
     const login = () =>
-      stack.fetch('/api/v1/auth/login/basic/default', {
+      rollouts.stack.fetch('/api/v1/auth/login/basic/default', {
         body: { email: 'nobody@acme.example', password: 'wrong' },
       });
     expect((await login()).status).not.toBe(503);
-    const deployment = stack.demandBin('deploy');
-    const journal = join(stack.folder, 'state/staging/rollout');
-    await waitFor(() => existsSync(journal) && readFileSync(journal, 'utf8').includes('step=start'), {
-      timeout: 60_000,
-      what: 'step start',
-    });
+    const run = rollouts.start();
+    await run.reach('start');
     const refused = await login();
     expect([refused.status, refused.headers['retry-after']]).toEqual([503, '5']);
-    expect((await stack.fetch('/admin/')).status).not.toBe(503);
-    await deployment;
+    expect((await rollouts.stack.fetch('/admin/')).status).not.toBe(503);
+    expect(await run.ended).toBe(0);
     expect((await login()).status).not.toBe(503);
   });
 
   it('goes back within the version with the containers of before', async () => {
-    const idle = async () =>
-      (await stack.inspect()).find(
+    const stopped = async () =>
+      (await rollouts.stack.inspect()).find(
         ({ Config, State }) =>
           Config.Labels['com.docker.compose.service']?.startsWith('botpress-') && State.Status === 'exited',
       )?.Id;
-    const before = await idle();
+    const before = await stopped();
     expect(before).toBeDefined();
-    await stack.demandBin('rollback');
-    const running = (await stack.inspect()).find(({ Id }) => Id === before);
-    expect(running?.State.Health?.Status).toBe('healthy');
+    await rollouts.stack.demandBin('rollback');
+    const running = (await rollouts.stack.inspect()).find(({ Id }) => Id === before);
+    expect(running?.State.Status).toBe('running');
+    await rollouts.expectAtRest();
   });
 });
 
-/** Figures for docs/performance.md: shown, and written there when DEPLOY_FIGURES is set; never asserted. */
-function report(
-  load: Load,
-  rest: { from: number; to: number },
-  switches: readonly { from: number; to: number }[],
-  seconds: number[],
-): void {
+/** What docs/performance.md says of rollouts. */
+function describeFigures(load: Load, rest: Span, switches: readonly Span[], seconds: number[]): string {
   const atRest = load.percentiles([rest]);
   const switching = load.percentiles(switches);
-  const middle = seconds.toSorted((a, b) => a - b)[Math.floor(seconds.length / 2)];
-  const text = [
-    '| | requests | p50 | p99 |',
+  const ordered = seconds.toSorted((a, b) => a - b);
+  const [polling, websocket] = [true, false].map((polls) =>
+    load.crossed.filter((one) => one.endsWith('polls') === polls),
+  );
+  return [
+    '| converse, time to the answer | requests | p50 | p99 |',
     '| --- | --- | --- | --- |',
     `| at rest | ${atRest.requests} | ${atRest.p50} ms | ${atRest.p99} ms |`,
     `| from the switch until the old server stops | ${switching.requests} | ${switching.p50} ms | ${switching.p99} ms |`,
     '',
-    `${seconds.length} deployments in a row, ${middle} s each (median). Sent and answered: ${load.converse.sent} and ` +
-      `${load.converse.answered} messages by HTTP, ${load.webchat.sent} and ${load.webchat.answered} in webchat, ` +
-      `${load.pages.sent} and ${load.pages.answered} pages; ${load.refused.length} webchat messages were refused unprocessed in ` +
-      `the instant of the cut and sent again. Sockets opened: ${load.connections} by ${VISITORS} visitors.`,
-  ].join('\n');
-  process.stderr.write(`${text}\n`);
-  if (!process.env.DEPLOY_FIGURES) return;
-  const file = join(import.meta.dirname, '../../docs/performance.md');
-  const document = readFileSync(file, 'utf8');
-  writeFileSync(
-    file,
-    document.replace(
-      /<!-- deploy -->[^]*<!-- \/deploy -->/,
-      `<!-- deploy -->\n\n${text}\n\n<!-- /deploy -->`,
+    `${seconds.length} deployments in a row, ${ordered[Math.floor(ordered.length / 2)]} s each (median; longest ` +
+      `${ordered.at(-1)} s).`,
+    '',
+    '| | sent | answered | failed | lost | doubled |',
+    '| --- | --- | --- | --- | --- | --- |',
+    ...(
+      [
+        ['messages by HTTP', load.converse],
+        ['messages in webchat', load.webchat],
+        ['pages', load.pages],
+      ] as const
+    ).map(
+      ([what, { sent, answered, failed, lost, doubled }]) =>
+        `| ${what} | ${sent} | ${answered} | ${failed.length} | ${lost.length} | ${doubled.length} |`,
     ),
-  );
+    '',
+    `Sockets opened: ${load.connections} by ${VISITORS} visitors, one of whom polls. Messages that met the end of their ` +
+      `socket on the wire, were refused unprocessed and said again: ${websocket?.length} by websocket, ` +
+      `${polling?.length} by polling.`,
+  ].join('\n');
 }

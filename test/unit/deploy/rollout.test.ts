@@ -173,6 +173,33 @@ describe('the record', () => {
   });
 });
 
+describe('the backup before a deployment', () => {
+  it.each([
+    ['made', 0, 0],
+    ['on some targets only', 6, 0],
+    ['not made', 1, 3],
+  ])('%s', (name, code, expected) => {
+    const root = repositoryOf(`backup-${code}`);
+    const file = join(root, 'bin/backup');
+    writeFileSync(file, `#!/bin/sh\nprintf '%s ' "$@" >"${root}/called"\nexit ${code}\n`, { mode: 0o755 });
+    const { status, stderr } = bash(root, 'back_up');
+    expect([name, status]).toEqual([name, expected]);
+    expect(stderr.includes('--no-backup')).toBe(expected === 3);
+    const environment = bash(root, 'printf "%s" "$environment"').stdout;
+    expect(readFileSync(join(root, 'called'), 'utf8')).toBe(
+      `create ${environment} --reason deployment --wait 600 `,
+    );
+  });
+
+  it('is left out, and said so, where the part is not there', () => {
+    const { status, stdout } = bash(repositoryOf('backup-none'), 'back_up');
+    expect([status, stdout]).toEqual([
+      0,
+      'no backup is made first: the part backup is not in this repository',
+    ]);
+  });
+});
+
 describe('the image in .env', () => {
   it('is replaced, whatever else stands there, and stays closed to others', () => {
     const root = repositoryOf('env');
