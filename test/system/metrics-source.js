@@ -1,5 +1,6 @@
 // Stands for the operations service where a repository has none: serves its metrics, with figures that move.
-const http = require('node:http');
+import http from 'node:http';
+
 const started = Date.now();
 
 function text() {
