@@ -146,6 +146,14 @@ function findContradictions(answers: Answers): Problem[] {
       );
   }
 
+  if (answers.gateway.enabled && !answers.monitoring)
+    refuse(
+      'gateway.enabled',
+      true,
+      'the gateway is part of the operations service, which monitoring brings',
+      'set monitoring to true, or gateway.enabled to false',
+    );
+
   const environments = deriveEnvironments(answers);
   for (const { name } of environments)
     if (RESERVED_NAMES.includes(name))

@@ -1,16 +1,21 @@
 import { CHANNELS, type Answers } from '../src/deployment/answers.ts';
 import { InputError, showValue } from '../src/deployment/errors.ts';
+import { flagOf } from '../src/deployment/question.ts';
+import { presences, setAt, valueAt } from './table.ts';
 
 /** What `add` and `remove` act on. */
-export type MemberKind = 'environment' | 'channel' | 'bot';
+export const MEMBER_KINDS = ['environment', 'channel', 'bot', 'part'] as const;
+export type MemberKind = (typeof MEMBER_KINDS)[number];
 
 const LISTS = { environment: 'environments', channel: 'channels', bot: 'bots' } as const;
+type ListKind = keyof typeof LISTS;
 
 /**
- * The stored answers with one environment, channel or bot more. The result still has to pass the gate.
- * Throws an InputError when it is there already.
+ * The stored answers with one environment, channel, bot or part more. The result still has to pass the gate.
+ * Throws an InputError when it is there already, or when a part cannot be added by its name alone.
  */
 export function addMember(answers: Answers, kind: MemberKind, name: string): unknown {
+  if (kind === 'part') return setPart(answers, name, true);
   const list = LISTS[kind];
   if (namesOf(answers, kind).includes(name))
     throw new InputError([
@@ -22,8 +27,12 @@ export function addMember(answers: Answers, kind: MemberKind, name: string): unk
   return { ...answers, [list]: added };
 }
 
-/** The stored answers with one environment, channel or bot less. Throws an InputError when there is none of that name. */
+/**
+ * The stored answers with one environment, channel, bot or part less. Throws an InputError when there is none of that
+ * name, or when nothing would be left without it.
+ */
 export function removeMember(answers: Answers, kind: MemberKind, name: string): unknown {
+  if (kind === 'part') return setPart(answers, name, false);
   const list = LISTS[kind];
   const names = namesOf(answers, kind);
   if (!names.includes(name))
@@ -38,7 +47,28 @@ export function removeMember(answers: Answers, kind: MemberKind, name: string): 
   return { ...answers, [list]: (answers[list] as unknown[]).filter((_, index) => names[index] !== name) };
 }
 
-function namesOf(answers: Answers, kind: MemberKind): string[] {
+/** A part is there when an answer says so: the one its presence names is set to what brings it, or takes it away. */
+function setPart(answers: Answers, name: string, wanted: boolean): Answers {
+  const refuse = (reason: string, mend: string) =>
+    new InputError([{ field: 'part', value: showValue(name), reason, mend }]);
+  const entry = Object.entries(presences).find(([part]) => part === name);
+  if (!entry)
+    throw refuse(
+      `is not a part that can be ${wanted ? 'added' : 'taken away'}`,
+      `name one of: ${Object.keys(presences).join(', ')}`,
+    );
+  const { path, present, absent } = entry[1];
+  const isAbsent = JSON.stringify(valueAt(answers, path)) === JSON.stringify(absent);
+  if (isAbsent !== wanted)
+    throw refuse(wanted ? 'is there already' : 'is not there', `botpress-prod ${name} sets it anew`);
+  if (wanted && present === undefined)
+    throw refuse('needs an answer', `botpress-prod ${name} asks for it, or takes it as --${flagOf(path)}`);
+  const changed = structuredClone(answers);
+  setAt(changed, path, wanted ? present : absent);
+  return changed;
+}
+
+function namesOf(answers: Answers, kind: ListKind): string[] {
   return answers[LISTS[kind]].map((entry) => (typeof entry === 'string' ? entry : entry.name));
 }
 

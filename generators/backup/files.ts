@@ -32,6 +32,7 @@ const rows: readonly Artefact[] = [
   { template: 'bin/backup', mode: executable },
   { template: 'bin/restore', mode: executable },
   { template: 'bin/lib/backup.sh' },
+  { template: 'bin/lib/parts/backup.sh' },
   { template: 'bin/lib/checks/backups.sh' },
 
   { template: 'docs/backup.md' },

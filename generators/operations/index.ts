@@ -1,6 +1,6 @@
 import { BaseGenerator } from '../base.ts';
 
-/** `yo botpress-prod:operations`: health, metrics, dashboards and alerts. */
+/** `yo botpress-prod:operations`: health, metrics, dashboards, alerts and the guarded API. */
 export default class OperationsGenerator extends BaseGenerator {
   async prompting(): Promise<void> {
     await this.collectAnswers();

@@ -2,6 +2,7 @@ import { existsSync } from 'node:fs';
 import { parseArgs, type ParseArgsConfig } from 'node:util';
 import { distance } from 'fastest-levenshtein';
 import { nearestOf } from '../../generators/gate.ts';
+import { MEMBER_KINDS, type MemberKind } from '../../generators/members.ts';
 import { questions, writtenParts } from '../../generators/table.ts';
 import { defaultOf } from '../../generators/collect.ts';
 import { InputError, showValue } from '../deployment/errors.ts';
@@ -14,7 +15,7 @@ export interface Arguments {
   /** The part to add or update; absent for all. */
   part?: Part;
   /** What `add` and `remove` act on. */
-  member?: { kind: 'environment' | 'channel' | 'bot'; name: string };
+  member?: { kind: MemberKind; name: string };
   /** The file to explain. */
   file?: string;
   /** Answers given as flags, by path. */
@@ -44,8 +45,6 @@ export const OPTIONS = {
 
 const COMMANDS = ['remove', 'check', 'diff', 'explain', 'schema', 'eject'] as const;
 
-const MEMBERS = ['environment', 'channel', 'bot'] as const;
-
 /**
  * Reads the command line. Throws an InputError for anything that is not known: a typo that is ignored would be a
  * silent wrong answer.
@@ -70,14 +69,10 @@ export function readArguments(words: readonly string[]): Arguments {
   switch (first) {
     case 'add':
     case 'remove': {
-      const [kind, name, directory] = take(rest, 3, `${first} environment|channel|bot NAME [DIR]`);
-      const member = MEMBERS.find((known) => known === kind);
-      if (!member || !name)
-        throw usage(
-          kind ?? first,
-          'is not complete',
-          `write botpress-prod ${first} environment|channel|bot NAME [DIR]`,
-        );
+      const form = `${first} ${MEMBER_KINDS.join('|')} NAME [DIR]`;
+      const [kind, name, directory] = take(rest, 3, form);
+      const member = MEMBER_KINDS.find((known) => known === kind);
+      if (!member || !name) throw usage(kind ?? first, 'is not complete', `write botpress-prod ${form}`);
       return { command: first, member: { kind: member, name }, directory: directory ?? '.', ...shared };
     }
     case 'explain': {

@@ -27,7 +27,7 @@ export function formatHelp(): string {
         'botpress-prod PART [DIR]',
         `the same, but asks for one part only: ${writtenParts.filter((part) => part !== 'app').join(', ')}`,
       ],
-      ['botpress-prod add|remove KIND NAME [DIR]', 'KIND is environment, channel or bot'],
+      ['botpress-prod add|remove KIND NAME [DIR]', 'KIND is environment, channel, bot or part'],
       ['botpress-prod check [DIR]', 'is the repository what the answers say?'],
       ['botpress-prod diff [DIR]', 'what a run would change, secrets masked'],
       ['botpress-prod explain FILE [DIR]', 'which answers and which template made FILE'],

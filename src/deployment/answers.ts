@@ -19,6 +19,8 @@ export const CHANNELS = [
 ] as const;
 export const TLS_MODES = ['letsencrypt', 'provided', 'self-signed'] as const;
 export const TARGETS = ['compose', 'swarm', 'kubernetes'] as const;
+export const INGRESSES = ['ingress', 'gateway'] as const;
+export const SERVICE_HOMES = ['cluster', 'managed'] as const;
 export const ROLLOUTS = ['blue-green', 'recreate'] as const;
 export const BACKUP_TARGETS = ['local', 's3', 'gcs', 'azure', 'sftp'] as const;
 export const CI_SYSTEMS = ['github', 'gitlab', 'none'] as const;
@@ -27,6 +29,8 @@ export type Edition = (typeof EDITIONS)[number];
 export type ChannelName = (typeof CHANNELS)[number];
 export type TlsMode = (typeof TLS_MODES)[number];
 export type Target = (typeof TARGETS)[number];
+export type IngressKind = (typeof INGRESSES)[number];
+export type ServiceHome = (typeof SERVICE_HOMES)[number];
 export type Rollout = (typeof ROLLOUTS)[number];
 export type BackupTarget = (typeof BACKUP_TARGETS)[number];
 export type CiSystem = (typeof CI_SYSTEMS)[number];
@@ -69,7 +73,16 @@ export interface Answers {
   };
   /** Language server and duckling of one's own beside the bots. */
   nlu: boolean;
-  scaling: { target: Target; replicas: number; deployment: Rollout };
+  scaling: {
+    target: Target;
+    replicas: number;
+    deployment: Rollout;
+    /** How visitors get in, on Kubernetes. */
+    ingress: IngressKind;
+    /** Who runs PostgreSQL and Redis on Swarm and Kubernetes: this repository, or somebody else. */
+    database: ServiceHome;
+    redis: ServiceHome;
+  };
   backup: {
     targets: BackupTarget[];
     /** Cron expression with five fields. */
@@ -78,6 +91,12 @@ export interface Answers {
   };
   ci: CiSystem;
   monitoring: boolean;
+  gateway: {
+    /** Closes the open converse API of Botpress and puts one with keys and limits in its place. */
+    enabled: boolean;
+    /** What one key may ask a minute. */
+    requestsPerMinute: number;
+  };
   alerts: {
     slack: boolean;
     email: string[];

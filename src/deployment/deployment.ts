@@ -1,11 +1,14 @@
 import type { Answers, ChannelName, CiSystem, Edition, Rollout, Target } from './answers.ts';
 import { deriveBackup, type Backup } from './backup.ts';
 import { messagingChannels, type Channel } from './channels.ts';
+import { derivePipeline, type Pipeline } from './ci.ts';
 import { deriveDatabase, type Database } from './database.ts';
 import { deriveEnvironments, type Environment } from './environments.ts';
 import { greet } from './greetings.ts';
 import { BOTPRESS_VERSION, IMAGES, POSTGRES_MAJOR } from './images.ts';
 import { deriveMonitoring, MONITORING_SECRETS, type Monitoring } from './monitoring.ts';
+import { deriveOperations, type Operations } from './operations.ts';
+import { deriveScale, type Scale } from './scale.ts';
 import type { Secret } from './secrets.ts';
 
 export type Colour = 'blue' | 'green';
@@ -73,12 +76,17 @@ export interface Deployment {
   database: Database;
   backup: Backup;
   monitoring: Monitoring;
+  operations: Operations;
+  scale: Scale;
   secrets: Secret[];
   randomSecrets: Secret[];
   providedSecrets: Secret[];
   /** Provided ones that Botpress' containers read. */
   botpressSecrets: Secret[];
   ci: CiSystem;
+  /** Parts that the answers leave out, for whoever reads what is not there. */
+  absentParts: { name: string; without: string }[];
+  pipeline: Pipeline;
 }
 
 /** Everything that follows from the answers. Pure: same answers, same deployment. */
@@ -106,6 +114,15 @@ export function deriveDeployment(answers: Answers): Deployment {
   const monitoring = deriveMonitoring(answers, environments, database, backup, cluster);
   const own = deriveSecrets(database, bots, channels, pro, cluster);
   const secrets = [...own, ...deriveMonitoringSecrets(monitoring, cluster)];
+  const scale = deriveScale(answers, {
+    environments,
+    bots,
+    channels,
+    database,
+    secrets: own,
+    redis: cluster,
+    nodes: nodes.length,
+  });
   const [firstEnvironment] = environments;
   const production =
     environments.find(({ name }) => name === 'production') ?? environments[environments.length - 1];
@@ -144,11 +161,19 @@ export function deriveDeployment(answers: Answers): Deployment {
     database,
     backup,
     monitoring,
+    operations: deriveOperations(answers, cluster),
+    scale,
     secrets,
     randomSecrets: secrets.filter(({ origin }) => origin === 'random'),
     providedSecrets: secrets.filter(({ origin }) => origin === 'provided'),
     botpressSecrets: own.filter(({ origin }) => origin === 'provided'),
     ci: answers.ci,
+    absentParts: [
+      { name: 'backup', without: 'nothing here makes backups', absent: answers.backup.targets.length === 0 },
+      { name: 'operations', without: 'nothing watches it or sends alerts', absent: !answers.monitoring },
+      { name: 'ci', without: 'no pipeline checks or deploys it', absent: answers.ci === 'none' },
+    ].flatMap(({ name, without, absent }) => (absent ? [{ name, without }] : [])),
+    pipeline: derivePipeline(answers, environments, production),
   };
 }
 

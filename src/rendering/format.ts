@@ -23,7 +23,7 @@ export function formatOf(path: string): Format {
   if (/\.[cm]?[jt]s$/.test(name)) return 'code';
   if (/\.sh$/.test(name) || /^bin\/[^.]+$/.test(path)) return 'shell';
   if (/^\.env\.|\.env$|\.env\.example$/.test(name)) return 'dotenv';
-  if (/^nginx\/.*\.conf$/.test(path)) return 'nginx';
+  if (/(^|\/)nginx\/.*\.conf$/.test(path)) return 'nginx';
   return 'text';
 }
 

@@ -1,5 +1,13 @@
-import { createHash, randomBytes } from 'node:crypto';
-import { chmodSync, copyFileSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
+import { createHash, generateKeyPairSync, randomBytes } from 'node:crypto';
+import {
+  chmodSync,
+  copyFileSync,
+  mkdtempSync,
+  readdirSync,
+  readFileSync,
+  rmSync,
+  writeFileSync,
+} from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterAll, beforeAll, describe, expect, it, jest } from '@jest/globals';
@@ -9,6 +17,7 @@ import {
   docker,
   findFreePort,
   run,
+  sleep,
   startEngine,
   waitFor,
   type RunResult,
@@ -21,6 +30,9 @@ const backupImage = 'botpress-prod-backup:17.10-1';
 const name = `backup-test-${process.pid}`;
 const store = `${name}-store`;
 const sftp = `${name}-sftp`;
+const azure = `${name}-azure`;
+const gcs = `${name}-gcs`;
+const allTargets = ['local', 's3', 'gcs', 'azure', 'sftp'];
 
 let stack: Stack;
 let keys: string;
@@ -97,6 +109,17 @@ async function create(...args: string[]): Promise<string> {
   return stdout.trim();
 }
 
+/** Lines of the files below a folder that nobody may see: passwords, and the content of private keys. */
+function secretLines(folder: string): string[] {
+  return readdirSync(folder, { recursive: true, withFileTypes: true })
+    .filter(
+      (entry) => entry.isFile() && !/\.pub\.pem$|recipients|known-hosts|fullchain|authority/.test(entry.name),
+    )
+    .flatMap((entry) => readFileSync(join(entry.parentPath, entry.name), 'utf8').split(/[\n"]|\\n/))
+    .map((line) => line.replace(/^[A-Z_]+=/, ''))
+    .filter((line) => /^[\w+/=-]{40,}$/.test(line) && !line.includes('PRIVATE KEY'));
+}
+
 const isUp = async () => (await stack.health('botpress-blue')) === 'healthy';
 
 beforeAll(async () => {
@@ -104,7 +127,7 @@ beforeAll(async () => {
   const [httpPort, httpsPort] = [await findFreePort(), await findFreePort()];
   const environment = { name: 'staging', domain: 'localhost', httpPort, httpsPort };
   stack = await Stack.generate(
-    { environments: [environment], backup: { targets: ['local', 's3', 'sftp'] } },
+    { environments: [environment], backup: { targets: allTargets } },
     environment,
     name,
   );
@@ -116,6 +139,12 @@ beforeAll(async () => {
       'BACKUP_START_DELAY=100000',
       'BACKUP_S3_ENDPOINT=http://store:9000',
       'BACKUP_S3_BUCKET=sets',
+      'BACKUP_GCS_BUCKET=sets',
+      'BACKUP_GCS_ENDPOINT=http://gcs:4443/storage/v1/',
+      'BACKUP_AZURE_ACCOUNT=backups',
+      'BACKUP_AZURE_CONTAINER=sets',
+      'BACKUP_AZURE_ENDPOINT=blob.test',
+      'RCLONE_CA_CERT=/etc/backup/authority.pem',
       'BACKUP_SFTP_HOST=sftp',
       'BACKUP_SFTP_PORT=2022',
       'RCLONE_RETRIES=1',
@@ -136,17 +165,31 @@ beforeAll(async () => {
   writeFileSync(join(keys, 's3.env'), 'ACCESS_KEY_ID=S3RVER\nSECRET_ACCESS_KEY=S3RVER\n');
   for (const file of ['host', 'user.pub']) chmodSync(join(ssh, file), 0o644);
   const network = `${stack.project}_egress`;
-  await demandDocker([
-    'run',
-    '--detach',
-    '--name',
-    store,
-    '--network',
-    network,
-    '--network-alias',
-    'store',
-    'botpress-prod-test/object-store:1',
-  ]);
+  const accountKey = randomBytes(32).toString('base64');
+  writeFileSync(join(keys, 'azure.env'), `ACCOUNT_KEY=${accountKey}\n`);
+  const { privateKey, publicKey } = generateKeyPairSync('rsa', {
+    modulusLength: 2048,
+    privateKeyEncoding: { type: 'pkcs8', format: 'pem' },
+    publicKeyEncoding: { type: 'spki', format: 'pem' },
+  });
+  writeFileSync(
+    join(keys, 'gcs.json'),
+    JSON.stringify({
+      type: 'service_account',
+      client_email: 'backups@acme.example',
+      private_key_id: '1',
+      private_key: privateKey,
+      token_uri: 'http://gcs:4443/token',
+    }),
+  );
+  const serve = (container: string, alias: string, image: string, ...env: string[]) =>
+    demandDocker([
+      ...['run', '--detach', '--name', container, '--network', network, '--network-alias', alias],
+      ...env.flatMap((entry) => ['--env', entry]),
+      image,
+    ]);
+  await serve(store, 'store', 'botpress-prod-test/object-store:1');
+  await serve(gcs, 'gcs', 'botpress-prod-test/google-storage:1', `ACCOUNT_KEY=${publicKey}`);
   await demandDocker([
     'create',
     '--name',
@@ -164,7 +207,27 @@ beforeAll(async () => {
   ]);
   for (const file of ['host', 'user.pub']) await demandDocker(['cp', join(ssh, file), `${sftp}:/${file}`]);
   await demandDocker(['start', sftp]);
+  await demand('openssl', [
+    ...['req', '-x509', '-newkey', 'ec', '-pkeyopt', 'ec_paramgen_curve:prime256v1', '-nodes', '-days', '2'],
+    ...['-keyout', join(ssh, 'tls.key'), '-out', join(ssh, 'tls.pem')],
+    ...['-subj', '/CN=backups.blob.test', '-addext', 'subjectAltName=DNS:backups.blob.test'],
+  ]);
+  writeFileSync(join(keys, 'authority.pem'), readFileSync(join(ssh, 'tls.pem')));
+  await demandDocker([
+    ...['create', '--name', azure, '--network', network, '--network-alias', 'backups.blob.test'],
+    ...['--env', `AZURITE_ACCOUNTS=backups:${accountKey}`, 'botpress-prod-test/azurite:1'],
+  ]);
+  for (const file of ['tls.key', 'tls.pem']) await demandDocker(['cp', join(ssh, file), `${azure}:/${file}`]);
+  await demandDocker(['start', azure]);
   rmSync(ssh, { recursive: true });
+  await waitFor(
+    () =>
+      inside(
+        'export HOME=/tmp; rclone mkdir --azureblob-account backups --azureblob-key "$KEY" --azureblob-endpoint blob.test --ca-cert /etc/backup/authority.pem :azureblob:sets && echo made',
+        `KEY=${accountKey}`,
+      ),
+    { timeout: 30_000, what: 'container of Azure', every: 500 },
+  );
 
   // Random rows in the tables of Botpress, one content of 20 MB among them, and files whose names try everything.
   await sql(`
@@ -195,50 +258,46 @@ beforeAll(async () => {
 }, 300_000);
 
 afterAll(async () => {
-  await docker(['rm', '--force', '--volumes', store, sftp]);
+  await docker(['rm', '--force', '--volumes', store, sftp, azure, gcs]);
   await stack?.destroy();
 });
 
 describe('a set', () => {
-  it('goes to every target and comes back byte for byte, from each of them', async () => {
+  it('goes to every target, comes back byte for byte, and can be taken back', async () => {
     const [before, files] = [await fingerprint(), await uploads()];
     expect(files).toContain('deep');
     const id = await create();
     expect((await list()).find((entry) => entry.id === id)).toMatchObject({
       good: true,
-      targets: { local: 'good', s3: 'good', sftp: 'good' },
+      targets: Object.fromEntries(allTargets.map((target) => [target, 'good'])),
     });
-    for (const target of ['s3', 'sftp']) {
-      await sql("DELETE FROM msg_users; UPDATE srv_kvs SET value = 'changed'");
-      await demandDocker([
-        'exec',
-        container('botpress-blue'),
-        'bash',
-        '-c',
-        'rm -rf /botpress/uploads/*; echo new >/botpress/uploads/new',
-      ]);
-      const { code, stdout, stderr } = await restore(id, '--target', target, '--no-safety-set', '--json');
-      expect([code, stderr]).toEqual([0, expect.anything()]);
-      expect(JSON.parse(stdout.trim().split('\n').at(-1) ?? '')).toMatchObject({
-        result: 'restored',
-        id,
-        target,
-        recoverySeconds: expect.any(Number),
-      });
-      expect(await fingerprint()).toBe(before);
-      expect(await uploads()).toBe(files);
-    }
+    await sql("DELETE FROM msg_users; UPDATE srv_kvs SET value = 'changed'");
+    await demandDocker([
+      'exec',
+      container('botpress-blue'),
+      'bash',
+      '-c',
+      'rm -rf /botpress/uploads/*; echo new >/botpress/uploads/new',
+    ]);
+    const [changed, changedFiles] = [await fingerprint(), await uploads()];
+
+    const { code, stdout, stderr } = await restore(id, '--target', 'sftp', '--json');
+    expect([code, stderr]).toEqual([0, expect.anything()]);
+    expect(JSON.parse(stdout.trim().split('\n').at(-1) ?? '')).toMatchObject({
+      result: 'restored',
+      id,
+      target: 'sftp',
+      recoverySeconds: expect.any(Number),
+      safetySet: expect.stringMatching(/^\d{8}T/),
+    });
+    expect(await fingerprint()).toBe(before);
+    expect(await uploads()).toBe(files);
     expect(await isUp()).toBe(true);
     expect((await bin('secure-database', 'staging', '--check')).stdout).toContain('as it should be');
-  });
 
-  it('can be taken back after a restore', async () => {
-    await sql("UPDATE srv_kvs SET value = 'newer'");
-    const newer = await fingerprint();
-    expect((await restore('latest')).code).toBe(0);
-    expect(await fingerprint()).not.toBe(newer);
     expect((await bin('restore', '--undo', 'staging', '--yes')).code).toBe(0);
-    expect(await fingerprint()).toBe(newer);
+    expect(await fingerprint()).toBe(changed);
+    expect(await uploads()).toBe(changedFiles);
     expect(await isUp()).toBe(true);
   });
 
@@ -246,10 +305,15 @@ describe('a set', () => {
     const { code, stdout } = await backup('drill', 'staging', '--json');
     expect(code).toBe(0);
     expect(JSON.parse(stdout)).toEqual(
-      ['local', 's3', 'sftp'].map((target) => expect.objectContaining({ target, passed: true, tables: 45 })),
+      allTargets.map((target) => expect.objectContaining({ target, passed: true, tables: 45 })),
     );
     const metrics = await inside('cat /var/lib/backup-metrics/backup.prom');
-    for (const target of ['local', 's3', 'sftp']) {
+    // What a textfile collector reads: nothing but comments and samples.
+    for (const line of metrics.split('\n'))
+      expect(line).toMatch(
+        /^# (HELP|TYPE) botpress_backup_\w+ \S|^botpress_backup_\w+(\{target="\w+"\})? \d+$/,
+      );
+    for (const target of allTargets) {
       expect(metrics).toContain(`botpress_backup_drill_failed{target="${target}"} 0`);
       expect(metrics).toMatch(
         new RegExp(`botpress_backup_last_success_timestamp_seconds\\{target="${target}"\\} \\d{10}`),
@@ -268,13 +332,55 @@ describe('a set', () => {
     expect(await inside(`cd /backups/*/${id} && for part in *.age; do head -c 21 "$part"; done`)).toBe(
       'age-encryption.org/v1'.repeat(5),
     );
-    const seen = JSON.stringify(await stack.inspect()) + (await demandDocker(['logs', container('backup')]));
-    for (const secret of ['botpress-backup-password', 'backup/s3.env', 'backup/identity.txt'])
-      for (const line of stack
-        .secret(secret)
-        .split('\n')
-        .filter((text) => /AGE-SECRET|^[\w-]{43}$|SECRET_ACCESS/.test(text)))
-        expect(seen).not.toContain(line.replace(/^.*=/, '') === 'S3RVER' ? 'SECRET_ACCESS_KEY' : line);
+  });
+
+  it('is made and read without a secret in arguments, logs, settings of containers or what is said', async () => {
+    const token = randomBytes(12).toString('hex');
+    writeFileSync(join(keys, 'ping-url'), `http://store:9000/${token}\n`);
+    const seen: string[] = [];
+    const watch = setInterval(() => {
+      for (const pid of readdirSync('/proc').filter((entry) => /^\d+$/.test(entry)))
+        try {
+          seen.push(readFileSync(`/proc/${pid}/cmdline`, 'utf8').replaceAll('\0', ' '));
+        } catch {
+          // It has ended meanwhile.
+        }
+    }, 40);
+    const made = await backup('create', 'staging', '--json');
+    const fetched = await restore('latest', '--dry-run');
+    clearInterval(watch);
+    rmSync(join(keys, 'ping-url'));
+    expect([made.code, fetched.code]).toEqual([0, 0]);
+    for (const program of ['rclone', 'age --encrypt', 'pg_dump', 'psql'])
+      expect(seen.some((line) => line.startsWith(program) || line.includes(`/${program}`))).toBe(true);
+    for (const { Name } of await stack.inspect()) {
+      const { stdout, stderr } = await docker(['logs', Name.slice(1)]);
+      if (/backup|restore|postgres/.test(Name)) seen.push(stdout, stderr);
+    }
+    seen.push(
+      made.stdout,
+      made.stderr,
+      fetched.stdout,
+      fetched.stderr,
+      JSON.stringify(await stack.inspect()),
+    );
+    const everything = seen.join('\n');
+    const secrets = secretLines(join(stack.folder, 'secrets/staging'));
+    expect(secrets.length).toBeGreaterThan(30);
+    for (const secret of [...secrets, token]) expect(everything).not.toContain(secret);
+  });
+
+  it('goes where the files of the environment say, whatever the shell of the operator says', async () => {
+    const { code, stdout } = await run(join(stack.folder, 'bin/compose'), ['staging', 'config', 'backup'], {
+      env: {
+        BACKUP_TARGETS: 's3',
+        BACKUP_S3_BUCKET: 'elsewhere',
+        BACKUP_KEEP_AT_LEAST: '0',
+        ENVIRONMENT: 'x',
+      },
+    });
+    expect([code, stdout]).toEqual([0, expect.stringContaining('BACKUP_S3_BUCKET: sets')]);
+    expect(stdout).not.toMatch(/elsewhere|BACKUP_TARGETS: s3|AT_LEAST: "0"/);
   });
 });
 
@@ -375,7 +481,7 @@ describe('when something else is wrong', () => {
     const { code, stdout, stderr } = await backup('create', 'staging', '--json');
     expect([code, stderr]).toEqual([6, expect.stringContaining('s3:')]);
     const { id, targets, failed } = JSON.parse(stdout) as { id: string; targets: string[]; failed: string[] };
-    expect({ targets, failed }).toEqual({ targets: ['local', 'sftp'], failed: ['s3'] });
+    expect({ targets, failed }).toEqual({ targets: ['local', 'gcs', 'azure', 'sftp'], failed: ['s3'] });
     expect(await inside('cat /var/lib/backup-metrics/backup.prom')).toMatch(
       /backup_last_exit_code 6[\s\S]*backup_failed\{target="s3"\} 1/,
     );
@@ -388,6 +494,71 @@ describe('when something else is wrong', () => {
         what: 'object store',
       },
     );
+  });
+
+  it('a target that comes back between two tries is served', async () => {
+    await demandDocker(['stop', '--time', '1', store]);
+    const making = docker([
+      ...['exec', '--env', 'RCLONE_RETRIES=12', '--env', 'RCLONE_RETRIES_SLEEP=1s'],
+      ...[container('backup'), '/opt/backup/backup.sh', 'create', '--target', 's3'],
+    ]);
+    await sleep(2500);
+    await demandDocker(['start', store]);
+    const { code, stdout, stderr } = await making;
+    expect([code, stderr]).toEqual([0, expect.stringContaining('is on s3, read back and compared')]);
+    expect((await list()).find(({ id }) => id === stdout.trim())?.targets).toEqual({ s3: 'good' });
+  });
+
+  it('the schedule tries again what failed, on the target that failed alone', async () => {
+    await demandDocker(['stop', '--time', '1', store]);
+    const schedule = docker([
+      'exec',
+      ...['BACKUP_WORK', 'BACKUP_METRICS'].flatMap((entry) => ['--env', `${entry}=/var/lib/backup/patience`]),
+      ...[
+        'DEPLOYMENT=patience',
+        'BACKUP_TARGETS=local,s3',
+        'BACKUP_START_DELAY=0',
+        'BACKUP_RETRY_AFTER=1',
+      ].flatMap((entry) => ['--env', entry]),
+      ...[
+        container('backup'),
+        'bash',
+        '-c',
+        'mkdir -p /var/lib/backup/patience; exec /opt/backup/backup.sh schedule',
+      ],
+    ]);
+    const state = async () =>
+      JSON.parse((await inside('cat /var/lib/backup/patience/state.json')) || '{}') as {
+        targets?: Record<string, { failed: number; sets?: number }>;
+      };
+    await waitFor(async () => (await state()).targets?.s3?.failed === 1, {
+      timeout: 40_000,
+      what: 'failure',
+    });
+    await demandDocker(['start', store]);
+    await waitFor(async () => (await state()).targets?.s3?.sets === 1, { timeout: 60_000, what: 'next try' });
+    expect((await state()).targets).toMatchObject({ local: { failed: 0, sets: 1 }, s3: { failed: 0 } });
+    await inside(
+      "for pid in $(grep -lsa 'backup.sh.schedul[e]' /proc/[0-9]*/cmdline | cut -d/ -f3); do tr '\\0' '\\n' </proc/$pid/environ 2>/dev/null | grep -q ^DEPLOYMENT=patience && kill $pid; done; rm -r /backups/patience-*",
+    );
+    expect((await schedule).code).toBe(0);
+  });
+
+  it('limits the bandwidth as the setting says, and refuses one that is none', async () => {
+    const { code, stderr } = await docker([
+      ...['exec', '--env', 'BACKUP_BANDWIDTH=40M', '--env', 'RCLONE_VERBOSE=1'],
+      ...['--env', 'RCLONE_LOG_FILE=/var/lib/backup/rclone.log', container('backup')],
+      ...['/opt/backup/backup.sh', 'list', '--target', 'sftp'],
+    ]);
+    expect([code, stderr]).toEqual([0, expect.anything()]);
+    expect(await inside('cat /var/lib/backup/rclone.log; rm /var/lib/backup/rclone.log')).toMatch(
+      /bandwidth limiter at 40Mi/i,
+    );
+    const wrong = await docker([
+      ...['exec', '--env', 'BACKUP_BANDWIDTH=fast', container('backup')],
+      ...['/opt/backup/backup.sh', 'list', '--target', 'sftp'],
+    ]);
+    expect([wrong.code, wrong.stderr]).toEqual([2, expect.stringContaining('fast')]);
   });
 
   it('credentials that a target refuses have one', async () => {
@@ -403,13 +574,23 @@ describe('when something else is wrong', () => {
     const { code, stderr } = await backup('create', 'staging');
     await bin('secure-database', 'staging');
     expect([code, stderr]).toEqual([8, expect.stringContaining('password authentication failed')]);
+    expect(await inside('cat /var/lib/backup-metrics/backup.prom')).toContain(
+      'botpress_backup_last_exit_code 8',
+    );
   });
 
   it('another one at work has one', async () => {
-    const holder = docker(['exec', container('backup'), 'bash', '-c', 'flock /var/lib/backup/lock sleep 4']);
-    await new Promise((resolve) => setTimeout(resolve, 1000));
+    const holder = docker([
+      ...['exec', container('backup'), 'bash', '-c'],
+      'flock /var/lib/backup/lock bash -c "touch /var/lib/backup/holds; while [[ -e /var/lib/backup/holds ]]; do sleep 0.2; done"',
+    ]);
+    await waitFor(() => inside('[[ -e /var/lib/backup/holds ]] && echo held'), {
+      timeout: 10_000,
+      what: 'lock',
+    });
     expect((await backup('create', 'staging')).code).toBe(5);
     expect((await restore('latest')).code).toBe(5);
+    await inside('rm /var/lib/backup/holds');
     await holder;
   });
 
@@ -453,57 +634,207 @@ describe('when something else is wrong', () => {
   });
 });
 
+/**
+ * In front of the programs that a command inside the container runs: each call is counted, and from the KILL_AT-th on
+ * everything that belongs to backup.sh is killed before the program begins.
+ */
+const SHIM = `#!/bin/bash
+name=\${0##*/}
+export PATH=\${PATH#*:}
+[[ $name != openssl || " $* " == *" -sign "* ]] || exec "$name" "$@"
+printf x >>/var/lib/backup/shim.count
+if (($(stat -c %s /var/lib/backup/shim.count) >= KILL_AT)); then
+  parent=$PPID doomed=()
+  while ((parent > 1)); do
+    ! tr '\\0' ' ' </proc/$parent/cmdline | grep -q 'backup.sh [cp]r' || doomed+=("$parent")
+    parent=$(awk '/^PPid/ { print $2 }' /proc/$parent/status)
+  done
+  echo "$name $1" >>/var/lib/backup/shim.kills
+  kill -9 "\${doomed[@]}"
+  exit 137
+fi
+exec "$name" "$@"
+`;
+
+/** Runs a command, killed at its first call of a program, then at its second, until it comes to its end. */
+const KILL_EVERYWHERE = `rm -f /var/lib/backup/shim.kills
+for ((n = 1; n < 80; n++)); do
+  rm -f /var/lib/backup/shim.count
+  ! PATH=/var/lib/backup/shim:$PATH KILL_AT=$n /opt/backup/backup.sh "$@" >/dev/null 2>&1 || break
+done
+cat /var/lib/backup/shim.kills
+`;
+
+async function placeShims(): Promise<void> {
+  const folder = mkdtempSync(join(tmpdir(), 'backup-test-shim-'));
+  for (const program of ['pg_dump', 'pg_dumpall', 'tar', 'openssl', 'rclone'])
+    writeFileSync(join(folder, program), SHIM);
+  writeFileSync(join(folder, 'everywhere'), KILL_EVERYWHERE);
+  for (const file of readdirSync(folder)) chmodSync(join(folder, file), 0o755);
+  chmodSync(folder, 0o755);
+  await demand('bash', [
+    '-c',
+    'tar -C "$1" -c . | docker exec -i "$2" bash -c "mkdir -p /var/lib/backup/shim && tar -C /var/lib/backup/shim -x"',
+    'bash',
+    folder,
+    container('backup'),
+  ]);
+  rmSync(folder, { recursive: true });
+}
+
+/** At which call each of the runs was killed. */
+const killEverywhere = async (...command: string[]) =>
+  (await demandDocker(['exec', container('backup'), 'bash', '/var/lib/backup/shim/everywhere', ...command]))
+    .split('\n')
+    .filter(Boolean);
+
+/**
+ * In front of docker, for bin/restore: at the call that contains KILL_AT the command and all its shells are killed, before
+ * the call or after it. With KILL_INSIDE the process of that name in the container KILL_IN is killed instead.
+ */
+const DOCKER_SHIM = `#!/bin/bash
+export PATH=\${PATH#*:}
+[[ " $* " == *"$KILL_AT"* && ! -e $KILL_MARK ]] || exec docker "$@"
+touch "$KILL_MARK"
+if [[ -n $KILL_INSIDE ]]; then
+  docker exec "$KILL_IN" bash -c 'for ((n = 0; n < 400; n++)); do
+    for place in /proc/[0-9]*; do
+      tr "\\0" " " <$place/cmdline 2>/dev/null | grep -q "$1" && [[ \${place##*/} != $$ ]] && kill -9 \${place##*/} && exit
+    done; sleep 0.02; done' bash "$KILL_INSIDE" >/dev/null 2>&1 &
+  exec docker "$@"
+fi
+[[ $KILL_WHEN == before ]] || docker "$@"
+parent=$PPID doomed=()
+while ((parent > 1)); do
+  ! tr '\\0' ' ' </proc/$parent/cmdline | grep -q 'bin/restor[e]' || doomed+=("$parent")
+  parent=$(awk '/^PPid/ { print $2 }' /proc/$parent/status)
+done
+kill -9 "\${doomed[@]}"
+`;
+
+interface Kill {
+  at: string;
+  when?: 'before' | 'after';
+  inside?: string;
+  in?: string;
+}
+
+async function restoreKilled(kill: Kill, ...args: string[]): Promise<RunResult> {
+  const folder = mkdtempSync(join(tmpdir(), 'backup-test-docker-'));
+  writeFileSync(join(folder, 'docker'), DOCKER_SHIM, { mode: 0o755 });
+  const result = await run(join(stack.folder, 'bin/restore'), [...args, 'staging', '--yes'], {
+    cwd: stack.folder,
+    timeout: 100_000,
+    env: {
+      PATH: `${folder}:${process.env.PATH}`,
+      KILL_AT: kill.at,
+      KILL_WHEN: kill.when ?? 'before',
+      KILL_INSIDE: kill.inside ?? '',
+      KILL_IN: kill.in ?? '',
+      KILL_MARK: join(folder, 'mark'),
+    },
+  });
+  const reached = readdirSync(folder).includes('mark');
+  rmSync(folder, { recursive: true });
+  if (!reached) throw new Error(`there was no call with ${kill.at}: ${result.code} ${result.stderr}`);
+  return result;
+}
+
 describe('killed', () => {
-  it('while it makes a set, it leaves none that is listed, and the next one works', async () => {
-    const good = await sets();
-    for (const delay of [0.4, 1.1, 2]) {
-      const running = docker([
-        'exec',
-        container('backup'),
-        '/opt/backup/backup.sh',
-        'create',
-        '--target',
-        'local',
-      ]);
-      await inside(
-        `sleep ${delay}; for pid in $(grep -lsa 'backup.sh.creat[e]' /proc/[0-9]*/cmdline | cut -d/ -f3); do kill -9 $pid || true; done; sleep 0.2`,
-      );
-      await running;
-    }
-    for (const id of (await sets()).filter((entry) => !good.includes(entry)))
+  it('at any step of making a set or of its retention, it leaves none that is taken for good, and a re-run works', async () => {
+    await placeShims();
+    const kills = await killEverywhere('create', '--target', 'local');
+    expect(kills.length).toBeGreaterThan(15);
+    for (const step of ['pg_dump', 'pg_dumpall', 'tar', 'openssl', 'rclone copy', 'rclone purge'])
+      expect(kills.some((kill) => kill.startsWith(step))).toBe(true);
+    const states = (await list()).map(({ id, targets }) => ({ id, state: targets.local }));
+    expect(states.filter(({ state }) => state === 'incomplete').length).toBeGreaterThan(3);
+    for (const { id } of states.filter(({ state }) => state === 'good'))
       expect((await backup('verify', id, 'staging', '--target', 'local')).code).toBe(0);
     expect(await create('--target', 'local')).toBe(await latest());
   });
 
-  it.each(['before-swap', 'after-database', 'after-files'])(
-    '%s, a restore is taken back by the next command',
-    async (moment) => {
-      const id = await latest();
-      await sql(`UPDATE srv_kvs SET value = '${moment}'`);
-      await demandDocker([
-        'exec',
-        container('botpress-blue'),
-        'bash',
-        '-c',
-        `echo ${moment} >/botpress/uploads/${moment}`,
-      ]);
-      const [before, files] = [await fingerprint(), await uploads()];
-      const killed = await run(
-        join(stack.folder, 'bin/restore'),
-        [id, 'staging', '--yes', '--no-safety-set'],
-        {
-          cwd: stack.folder,
-          env: { RESTORE_CRASH_AT: moment },
-        },
-      );
-      expect(killed.code).toBe(137);
-      const undone = await bin('restore', '--undo', 'staging', '--yes');
-      expect([undone.code, undone.stderr]).toEqual([0, expect.anything()]);
+  describe('a restore', () => {
+    let id: string;
+    let before: string;
+    let files: string;
+    const expectUntouched = async () => {
       expect(await fingerprint()).toBe(before);
       expect(await uploads()).toBe(files);
+    };
+
+    beforeAll(async () => {
+      id = await latest();
+      await sql("UPDATE srv_kvs SET value = 'newer than the set'");
+      await demandDocker([
+        ...['exec', container('botpress-blue'), 'bash', '-c'],
+        'echo newer >/botpress/uploads/newer; rm /botpress/uploads/plain',
+      ]);
+      [before, files] = [await fingerprint(), await uploads()];
+    });
+
+    it.each<Kill>([
+      { at: 'backup.sh fetch' },
+      { at: 'CREATE DATABASE' },
+      { at: ' pg_restore ' },
+      { at: 'backup.sh unpack', when: 'after' },
+      { at: 'backup.sh compare' },
+    ])('before $at leaves everything in force as it was', async (kill) => {
+      expect((await restoreKilled(kill, id, '--no-safety-set')).code).toBe(137);
+      await expectUntouched();
       expect(await isUp()).toBe(true);
-    },
-  );
+    });
+
+    it.each<Kill>([
+      { at: 'backup.sh fetch', inside: 'backup.sh fetc[h]', in: 'restore-tools' },
+      { at: ' pg_restore ', inside: '^pg_restor[e]\\|bin/pg_restor[e]', in: 'postgres-1' },
+      { at: 'backup.sh unpack', inside: 'backup.sh unpac[k]', in: 'restore-tools' },
+    ])('$at inside its container ends it, and nothing in force was changed', async (kill) => {
+      const { code, stderr } = await restoreKilled(
+        { ...kill, in: `${stack.project}-${kill.in}` },
+        id,
+        '--no-safety-set',
+      );
+      expect([code, stderr]).toEqual([
+        1,
+        expect.stringMatching(/nothing in force was changed|was interrupted/),
+      ]);
+      await expectUntouched();
+      expect(await isUp()).toBe(true);
+    });
+
+    // The undo is killed too, where it would start Botpress: what is in force must be right by then.
+    it.each<Kill>([
+      { at: ' stop botpress', when: 'after' },
+      { at: 'ALLOW_CONNECTIONS false', when: 'after' },
+      { at: 'RENAME TO', when: 'before' },
+      { at: 'RENAME TO', when: 'after' },
+      { at: 'ALLOW_CONNECTIONS true', when: 'after' },
+      { at: 'backup.sh swap', when: 'after' },
+      { at: ' up --detach', when: 'before' },
+    ])('$when $at of the swap is taken back', async (kill) => {
+      expect((await restoreKilled(kill, id, '--no-safety-set')).code).toBe(137);
+      expect((await restoreKilled({ at: ' up --detach' }, '--undo')).code).toBe(137);
+      await expectUntouched();
+    });
+
+    it('and its undo at several steps is taken back all the same; the next one works', async () => {
+      expect((await restoreKilled({ at: ' up --detach' }, id, '--no-safety-set')).code).toBe(137);
+      for (const kill of [
+        { at: 'RENAME TO', when: 'before' },
+        { at: 'RENAME TO', when: 'after' },
+        { at: 'backup.sh unswap', when: 'before' },
+        { at: 'backup.sh unswap', when: 'after' },
+        { at: ' up --detach', when: 'before' },
+      ] as const)
+        expect((await restoreKilled(kill, '--undo')).code).toBe(137);
+      await expectUntouched();
+      const { code, stderr } = await restore(id, '--no-safety-set');
+      expect([code, stderr]).toEqual([0, expect.anything()]);
+      expect(await fingerprint()).not.toBe(before);
+      expect(await isUp()).toBe(true);
+    });
+  });
 
   it('a set on which Botpress does not become healthy is taken back, with a code of its own', async () => {
     const before = await fingerprint();
@@ -523,6 +854,11 @@ it('deletes only what is past its retention, inside its own folder', async () =>
   const { deleted } = JSON.parse(planned.stdout) as { deleted: { id: string }[] };
   const doomed = deleted.map((entry) => entry.id).filter((entry) => entry.startsWith('2026010'));
   expect(doomed).toEqual(['01', '02', '03', '04', '05'].map((day) => `202601${day}T010000Z-000001`));
+  // Killed at each of its steps, then not killed.
+  expect((await killEverywhere('prune', '--target', 'local')).length).toBeGreaterThan(3);
+  for (const { id: kept, targets } of (await list()).filter((entry) => entry.good))
+    if (targets.local === 'good')
+      expect((await backup('verify', kept, 'staging', '--target', 'local')).code).toBe(0);
   expect((await backup('prune', 'staging', '--target', 'local')).code).toBe(0);
   const left = await inside('cd /backups && ls */');
   for (const entry of doomed) expect(left).not.toContain(entry);

@@ -1,6 +1,6 @@
 import { afterAll, beforeAll, describe, expect, it, jest } from '@jest/globals';
-import { readFileSync, writeFileSync } from 'node:fs';
-import { join } from 'node:path';
+import { mkdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
+import { dirname, join } from 'node:path';
 import { IMAGES } from '../../src/deployment/images.ts';
 import { run, startEngine, waitFor } from './engine/setup.ts';
 import { Stack } from './stack.ts';
@@ -61,6 +61,8 @@ describe('a stack in operation', () => {
         domain: production.domain,
         environments: [production],
         scaling: { deployment: 'recreate' },
+        backup: { targets: [] },
+        monitoring: false,
         channels: ['web', 'slack', 'telegram', 'twilio'],
       },
       production,
@@ -71,6 +73,25 @@ describe('a stack in operation', () => {
     await stack.demandBin('up');
   });
   afterAll(async () => stack?.destroy());
+
+  it('serves visitors though the image of a part cannot be had, and says what is missing', async () => {
+    const compose = join(stack.folder, 'compose.gadget.yaml');
+    const part = join(stack.folder, 'bin/lib/parts/gadget.sh');
+    writeFileSync(
+      compose,
+      'services:\n  gadget:\n    image: nowhere.invalid/gadget:1\n    networks: [app]\n',
+    );
+    mkdirSync(dirname(part), { recursive: true });
+    writeFileSync(part, "COMPANIONS[gadget]='gadget'\n");
+    const up = await stack.bin('up');
+    expect([up.code, up.stderr]).toEqual([0, expect.stringContaining('gadget is not up: gadget')]);
+    expect(up.stdout).toContain('production is up');
+    expect(await answers()).toBe(true);
+    expect((await stack.bin('status')).code).toBe(3);
+    rmSync(compose);
+    rmSync(part);
+    expect((await stack.bin('status')).code).toBe(0);
+  });
 
   it('starts with every channel off while there are no credentials', async () => {
     for (const channel of ['slack', 'telegram', 'twilio'])

@@ -12,7 +12,7 @@ import {
 } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
-import { questions } from '../../generators/table.ts';
+import { presences, questions } from '../../generators/table.ts';
 import { runCommand } from '../../src/cli/command.ts';
 import { OPTIONS } from '../../src/cli/arguments.ts';
 import { flagOf } from '../../src/deployment/question.ts';
@@ -98,7 +98,7 @@ describe('botpress-prod DIR', () => {
     [['--domian', 'x'], 'did you mean --domain?'],
     [['--monitoring=perhaps'], 'neither yes nor no'],
     [['a', 'b'], 'one word too many'],
-    [['add', 'planet', 'x'], 'environment|channel|bot'],
+    [['add', 'planet', 'x'], 'environment|channel|bot|part'],
     [['explain'], 'names no file'],
     [['chekc', '--yes'], 'did you mean check?'],
     [['--answers', '/nowhere/answers.yaml', '--yes'], 'cannot be read'],
@@ -189,6 +189,40 @@ describe('the other commands', () => {
     expect(read('.env.production')).not.toContain(line);
     writeFileSync(join(target, '.env.production'), `${whole.replace(`${line}\n`, '')}${line}\n`);
     expect(await runCommand(['check', target])).toBe(0);
+  });
+
+  it.each(Object.entries(presences))(
+    'takes the part %s away and brings it back',
+    async (part, { present }) => {
+      const flags = present === undefined ? ['--scaling-target', 'swarm'] : [];
+      expect(await runCommand([part, target, '--yes', ...flags])).toBe(0);
+      const before = tree();
+      const { files } = JSON.parse(read('.botpress-prod/lock.json')) as {
+        files: Record<string, { kind: string }>;
+      };
+      const isManaged = (path: string) => !path.startsWith('secrets/') && files[path]?.kind !== 'seeded';
+      expect(await runCommand(['remove', 'part', part, target])).toBe(0);
+      const fresh = join(folder, 'fresh/acme-bot');
+      const answers = join(folder, 'answers.json');
+      writeFileSync(answers, JSON.stringify(JSON.parse(read('.yo-rc.json'))['generator-botpress-prod']));
+      expect(await runCommand([fresh, '--yes', '--answers', answers])).toBe(0);
+      const without = tree();
+      target = fresh;
+      expect(without.filter(isManaged)).toEqual(tree().filter(isManaged));
+      target = join(folder, 'acme-bot');
+      expect(await runCommand(['remove', 'part', part, target])).toBe(2);
+      expect(err).toContain('is not there');
+      if (present === undefined) return;
+      expect(await runCommand(['add', 'part', part, target])).toBe(0);
+      expect(tree()).toEqual(before);
+      expect(await runCommand(['add', 'part', part, target])).toBe(2);
+      expect(err).toContain('is there already');
+    },
+  );
+
+  it('refuses to take away what nothing would be left without', async () => {
+    expect(await runCommand(['remove', 'part', 'app', target])).toBe(2);
+    expect(err).toContain('name one of: backup, ci, operations, scale');
   });
 
   it('diff shows no secret and no value of an environment file', async () => {

@@ -55,10 +55,18 @@ const answers: Answers = {
   access: { admin: [], embed: [] },
   database: { rowLevelSecurity: false, retentionDays: 0 },
   nlu: false,
-  scaling: { target: 'compose', replicas: 1, deployment: 'blue-green' },
+  scaling: {
+    target: 'compose',
+    replicas: 1,
+    deployment: 'blue-green',
+    ingress: 'ingress',
+    database: 'cluster',
+    redis: 'cluster',
+  },
   backup: { targets: [], schedule: '0 3 * * *', retention: { daily: 1, weekly: 1, monthly: 1 } },
   ci: 'none',
   monitoring: false,
+  gateway: { enabled: false, requestsPerMinute: 60 },
   alerts: { slack: false, email: [], errorRate: 0.05, responseTimeMs: 5000, memoryUsage: 0.9 },
 };
 

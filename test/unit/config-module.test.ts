@@ -35,10 +35,18 @@ const answers: Answers = {
   access: { admin: ['10.0.0.0/8'], embed: [] },
   database: { rowLevelSecurity: false, retentionDays: 365 },
   nlu: false,
-  scaling: { target: 'compose', replicas: 1, deployment: 'blue-green' },
+  scaling: {
+    target: 'compose',
+    replicas: 1,
+    deployment: 'blue-green',
+    ingress: 'ingress',
+    database: 'cluster',
+    redis: 'cluster',
+  },
   backup: { targets: ['local'], schedule: '0 3 * * *', retention: { daily: 30, weekly: 8, monthly: 12 } },
   ci: 'github',
   monitoring: true,
+  gateway: { enabled: false, requestsPerMinute: 60 },
   alerts: { slack: false, email: [], errorRate: 0.05, responseTimeMs: 5000, memoryUsage: 0.9 },
 };
 
@@ -54,7 +62,14 @@ const deployments: Record<string, Answers> = {
       { name: 'eu-live-1', tls: 'none', httpPort: 8081, confidence: 1 },
     ],
     access: { admin: [], embed: ['http://shop.acme.example', 'https://acme.example:443'] },
-    scaling: { target: 'compose', replicas: 3, deployment: 'recreate' },
+    scaling: {
+      target: 'compose',
+      replicas: 3,
+      deployment: 'recreate',
+      ingress: 'ingress',
+      database: 'cluster',
+      redis: 'cluster',
+    },
   },
   'one laptop': { ...answers, environments: ['development'], domain: 'change-me.example' },
 };

@@ -24,22 +24,44 @@ const base: Answers = {
   access: { admin: ['10.0.0.0/8', '2001:db8::/32'], embed: ['https://www.acme.example'] },
   database: { rowLevelSecurity: false, retentionDays: 365 },
   nlu: false,
-  scaling: { target: 'compose', replicas: 1, deployment: 'blue-green' },
+  scaling: {
+    target: 'compose',
+    replicas: 1,
+    deployment: 'blue-green',
+    ingress: 'ingress',
+    database: 'cluster',
+    redis: 'cluster',
+  },
   backup: { targets: ['local'], schedule: '0 3 * * *', retention: { daily: 1, weekly: 1, monthly: 1 } },
   ci: 'none',
   monitoring: false,
+  gateway: { enabled: false, requestsPerMinute: 60 },
   alerts: { slack: false, email: [], errorRate: 0.05, responseTimeMs: 5000, memoryUsage: 0.9 },
 };
 const cluster: Partial<Answers> = {
   edition: 'pro',
-  scaling: { target: 'compose', replicas: 3, deployment: 'blue-green' },
+  scaling: {
+    target: 'compose',
+    replicas: 3,
+    deployment: 'blue-green',
+    ingress: 'ingress',
+    database: 'cluster',
+    redis: 'cluster',
+  },
 };
 const sets: Record<string, Partial<Answers>> = {
   default: {},
   'self-signed, recreate, slack only': {
     tls: 'self-signed',
     channels: ['slack'],
-    scaling: { target: 'compose', replicas: 1, deployment: 'recreate' },
+    scaling: {
+      target: 'compose',
+      replicas: 1,
+      deployment: 'recreate',
+      ingress: 'ingress',
+      database: 'cluster',
+      redis: 'cluster',
+    },
   },
   'provided certificate, webchat only': { tls: 'provided', channels: ['web'] },
   'cluster, nobody embeds, everybody administers': {

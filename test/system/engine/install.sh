@@ -7,14 +7,16 @@ here=$(cd "$(dirname "${BASH_SOURCE[0]}")" && pwd)
 . "$here/mirror.sh"
 
 packages=(
-  ca-certificates curl debootstrap docker.io git iproute2 iptables openssl procps shellcheck shfmt tmux util-linux
-  xz-utils
+  ca-certificates curl debootstrap docker.io git iproute2 iptables openssh-client openssh-server openssl procps
+  shellcheck shfmt tmux util-linux xz-utils yamllint
 )
 
-# Debian 12 has neither compose v2 nor buildx; those of the next suites are static enough to run on it.
+# Debian 12 has neither compose v2 nor buildx, and a kubectl too old for kustomize's components; those of the next suites
+# are static enough to run on it.
 plugin_suite=forky
 plugin_folder=/usr/local/lib/docker/cli-plugins
 compose_minimum=2.40
+kubectl_minimum=1.30
 
 if [ "$(id -u)" -ne 0 ]; then
   echo "install.sh: must run as root (it installs packages by apt)" >&2
@@ -51,9 +53,14 @@ plugin_version() {
   docker "$1" version 2>/dev/null | grep -oE '[0-9]+\.[0-9]+\.[0-9]+' | head -n 1 || echo 0
 }
 
+kubectl_version() {
+  kubectl version --client 2>/dev/null | grep -oE '[0-9]+\.[0-9]+\.[0-9]+' | head -n 1 || echo 0
+}
+
 plugins_present() {
   docker buildx version >/dev/null 2>&1 &&
-    dpkg --compare-versions "$(plugin_version compose)" ge "$compose_minimum"
+    dpkg --compare-versions "$(plugin_version compose)" ge "$compose_minimum" &&
+    dpkg --compare-versions "$(kubectl_version)" ge "$kubectl_minimum"
 }
 
 install_plugins() {
@@ -73,7 +80,7 @@ install_plugins() {
     -o Acquire::Languages=none
   )
   apt-get "${apt[@]}" update --quiet=2 >&2
-  (cd "$scratch" && apt-get "${apt[@]}" download --quiet=2 docker-compose docker-buildx >&2)
+  (cd "$scratch" && apt-get "${apt[@]}" download --quiet=2 docker-compose docker-buildx "kubectl/$plugin_suite" >&2)
   mkdir -p "$plugin_folder"
   local deb plugin
   for deb in "$scratch"/*.deb; do
@@ -83,8 +90,9 @@ install_plugins() {
     install -m 755 "$(find "$scratch/unpacked" -type f -path "*/cli-plugins/$plugin" | head -n 1)" \
       "$plugin_folder/$plugin"
   done
+  install -m 755 "$scratch/unpacked/usr/bin/kubectl" /usr/local/bin/kubectl
   plugins_present || {
-    echo "install.sh: docker compose $(plugin_version compose) from $plugin_suite is older than $compose_minimum, or buildx is missing" >&2
+    echo "install.sh: docker compose $(plugin_version compose) from $plugin_suite is older than $compose_minimum, kubectl $(kubectl_version) older than $kubectl_minimum, or buildx is missing" >&2
     return 1
   }
 }

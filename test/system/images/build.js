@@ -8,7 +8,7 @@
  */
 import { spawn } from 'node:child_process';
 import { createHash } from 'node:crypto';
-import { cp, mkdtemp, readdir, readFile, rm, stat } from 'node:fs/promises';
+import { cp, mkdtemp, readdir, readFile, rm, stat, writeFile } from 'node:fs/promises';
 import path from 'node:path';
 import { fileURLToPath, pathToFileURL } from 'node:url';
 
@@ -21,9 +21,10 @@ const PARALLEL_BUILDS = 3;
 
 /**
  * One row of images.json.
- * @typedef {{ name: string, context: string, base?: string, differs: string }} ImageRow
- * name: the public name and tag that the output uses; context: folder beside this file; base: the row that it is built
- * on; differs: what the local image does not share with the public one.
+ * @typedef {{ name: string, context?: string, output?: string, base?: string, differs: string }} ImageRow
+ * name: the public name and tag that the output uses; context: folder beside this file; output: instead of that, folder
+ * of a repository that the built command writes; base: the row that it is built on; differs: what the local image does
+ * not share with the public one.
  */
 
 /** @returns {Promise<ImageRow[]>} */
@@ -78,7 +79,7 @@ async function buildChanged(rows, baseHash) {
   const pending = [];
   for (const row of rows) {
     const seed = row.base ? await builtHash(row.base) : baseHash;
-    const hash = await hashFolder(path.join(here, row.context), seed);
+    const hash = await hashFolder(await sourceOf(row), seed);
     if ((await builtHash(row.name)) !== hash) pending.push({ row, hash });
   }
   const failures = [];
@@ -99,10 +100,21 @@ async function buildChanged(rows, baseHash) {
 
 /** @param {ImageRow} row @param {string} hash */
 async function buildImage(row, hash) {
-  const source = path.join(here, row.context);
-  const staging = await mkdtemp(path.join(work, `build-${row.context}-`));
+  const source = await sourceOf(row);
+  const staging = await mkdtemp(path.join(work, `build-${path.basename(source)}-`));
   try {
     await cp(source, staging, { recursive: true, filter: (file) => path.basename(file) !== 'node_modules' });
+    if (row.output) {
+      await execute('docker', [
+        ...(await outputArguments(staging)),
+        '--label',
+        `${HASH_LABEL}=${hash}`,
+        '--tag',
+        row.name,
+        staging,
+      ]);
+      return;
+    }
     if (await exists(path.join(staging, 'package-lock.json'))) {
       await execute('npm', ['ci', '--omit=dev', '--ignore-scripts', '--no-audit', '--no-fund'], staging);
     }
@@ -113,6 +125,41 @@ async function buildImage(row, hash) {
   } finally {
     await rm(staging, { recursive: true, force: true });
   }
+}
+
+/**
+ * Arguments of a build that fetches its own packages: from the registry that this machine uses, without a trace of it in
+ * the image.
+ * @param {string} staging
+ */
+async function outputArguments(staging) {
+  const settings = `${staging}.npmrc`;
+  const registry = (await execute('npm', ['config', 'get', 'registry'])).trim();
+  const own = (await execute('npm', ['config', 'get', 'userconfig'])).trim();
+  const text = (await exists(own)) ? await readFile(own, 'utf8') : '';
+  await writeFile(settings, `${text.trim()}\nregistry=${registry}\n`, { mode: 0o600 });
+  return ['build', '--quiet', '--network', 'host', '--secret', `id=npmrc,src=${settings}`];
+}
+
+/** @type {Map<string, Promise<string>>} */
+const outputs = new Map();
+
+/**
+ * Folder that an image is built from.
+ * @param {ImageRow} row @returns {Promise<string>}
+ */
+async function sourceOf({ context, output }) {
+  if (!output) return path.join(here, context ?? '');
+  const made = outputs.get(output) ?? writeOutput(output);
+  outputs.set(output, made);
+  return made;
+}
+
+/** @param {string} folder */
+async function writeOutput(folder) {
+  const repository = await mkdtemp(path.join(work, `output-${folder}-`));
+  await execute(process.execPath, [path.join(here, '../../../dist/src/cli.js'), repository, '--yes']);
+  return path.join(repository, folder);
 }
 
 /** @param {string} tag @returns {Promise<string>} the label's value, empty when there is no such image */

@@ -54,6 +54,7 @@ const VALUES: Record<string, readonly unknown[]> = {
   'backup.retention.daily': [30, 0],
   'backup.retention.weekly': [8, 0],
   'backup.retention.monthly': [12, 0],
+  'gateway.requestsPerMinute': [60, 1],
   'alerts.email': [[], ['ops@acme.example', 'on-call@acme.example']],
   'alerts.errorRate': [0.05, 1],
   'alerts.responseTimeMs': [5000, 1],

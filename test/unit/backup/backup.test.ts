@@ -53,6 +53,28 @@ describe('the files of the part', () => {
     expect(restore.profiles).toEqual(['restore']);
   });
 
+  it('name as companions what runs beside the bot, all of it and nothing else', () => {
+    const files = render({});
+    const { services } = parse(files.get('compose.backup.yaml') ?? '', { merge: true }) as {
+      services: Record<string, Service & { image?: string }>;
+    };
+    const own = Object.entries(services).filter(([, { image, profiles }]) => image && !profiles);
+    expect(files.get('bin/lib/parts/backup.sh')).toContain(
+      `COMPANIONS['backup']='${own.map(([service]) => service).join(' ')}'`,
+    );
+  });
+
+  it('take settings from the file of the environment alone', () => {
+    const interpolated = [...(render({}).get('compose.backup.yaml') ?? '').matchAll(/\$\{(BACKUP_\w+)/g)];
+    expect(interpolated.map(([, variable]) => variable).sort()).toEqual([
+      'BACKUP_CPUS',
+      'BACKUP_DIRECTORY',
+      'BACKUP_DIRECTORY',
+      'BACKUP_DIRECTORY',
+      'BACKUP_MEMORY',
+    ]);
+  });
+
   it('build the image that the system tests use', () => {
     const dockerfile = join(import.meta.dirname, '../../system/images/backup/Dockerfile');
     expect(render({}).get('backup/Dockerfile')).toBe(readFileSync(dockerfile, 'utf8'));

@@ -83,7 +83,14 @@ choose_way; printf '%s\\n' "\${plan[way]}"`,
     );
   const scaling = (replicas: number, deployment: 'blue-green' | 'recreate') => ({
     edition: replicas > 1 ? ('pro' as const) : ('community' as const),
-    scaling: { target: 'compose' as const, replicas, deployment },
+    scaling: {
+      target: 'compose' as const,
+      replicas,
+      deployment,
+      ingress: 'ingress' as const,
+      database: 'cluster' as const,
+      redis: 'cluster' as const,
+    },
   });
 
   it.each([

@@ -1,0 +1,261 @@
+import type { Answers, IngressKind } from './answers.ts';
+import type { Bot } from './deployment.ts';
+import type { Channel } from './channels.ts';
+import type { Database } from './database.ts';
+import type { Environment } from './environments.ts';
+import type { Secret } from './secrets.ts';
+import { POSTGRES_MAJOR } from './images.ts';
+
+/** One variable of Botpress. */
+export interface Setting {
+  name: string;
+  value: string;
+  /** Variable of `.env.<environment>` that replaces the value on a Swarm. */
+  variable?: string;
+}
+
+/** What a service may take, and what a scheduler keeps free for it. */
+export interface Size {
+  /** MiB. */
+  memory: number;
+  cpus: number;
+  pids: number;
+  /** MiB and CPUs that are set aside. */
+  reserved: { memory: number; cpus: number };
+}
+
+/** One environment as a cluster runs it. */
+export interface ScaledEnvironment {
+  /** Namespace, or name of the stack. */
+  project: string;
+  /** What Botpress calls `EXTERNAL_URL`: an ingress listens on the standard ports, a stack where compose would. */
+  externalUrl: string;
+  settings: Setting[];
+  /** PostgreSQL servers: a primary and its standbys. */
+  databaseInstances: number;
+  /** PostgreSQL's share of memory, MiB. */
+  databaseMemory: number;
+  sharedBuffers: string;
+}
+
+/** A file that reaches containers as an entry of a ConfigMap, or as a config of a Swarm. */
+export interface ContentFile {
+  /** Key of a ConfigMap: no slashes. */
+  key: string;
+  /** Path below `botpress/`. */
+  path: string;
+}
+
+/** The same deployment on Kubernetes or on a Swarm. */
+export interface Scale {
+  enabled: boolean;
+  kubernetes: boolean;
+  swarm: boolean;
+  ingress: IngressKind;
+  /** PostgreSQL and Redis are run by this repository, not by somebody else. */
+  ownDatabase: boolean;
+  ownRedis: boolean;
+  monitoring: boolean;
+  /** Two nodes of one version serve together while an update is under way. */
+  overlap: boolean;
+  /** Most Botpress nodes that serve at once, see `deriveCeiling`. */
+  ceiling: number;
+  autoscaling: boolean;
+  /** Seconds between the moment a node leaves the name server's answer and its end. */
+  drainSeconds: number;
+  /** PostgreSQL of the operator, which needs an image of its own kind. */
+  operatorImage: string;
+  databaseHost: string;
+  settings: Setting[];
+  environments: Record<string, ScaledEnvironment>;
+  content: ContentFile[];
+  /** Secrets that Botpress reads. */
+  botpressSecrets: string[];
+  sizes: typeof SIZES;
+  /** What the profile `nlu` starts in compose. */
+  nlu: boolean;
+}
+
+/** The limits of compose.yaml; a reservation is what a service is known to need (vendor: 1 CPU and 2 GB a node). */
+const SIZES = {
+  botpress: { memory: 4096, cpus: 2, pids: 1024, reserved: { memory: 2048, cpus: 1 } },
+  nginx: { memory: 384, cpus: 1, pids: 128, reserved: { memory: 128, cpus: 0.1 } },
+  postgres: { memory: 4096, cpus: 2, pids: 512, reserved: { memory: 2048, cpus: 0.5 } },
+  redis: { memory: 512, cpus: 1, pids: 64, reserved: { memory: 256, cpus: 0.1 } },
+  channels: { memory: 256, cpus: 0.5, pids: 64, reserved: { memory: 64, cpus: 0.05 } },
+  purge: { memory: 128, cpus: 0.5, pids: 32, reserved: { memory: 32, cpus: 0.05 } },
+  duckling: { memory: 512, cpus: 0.5, pids: 64, reserved: { memory: 256, cpus: 0.1 } },
+  languageServer: { memory: 4096, cpus: 1, pids: 128, reserved: { memory: 2048, cpus: 0.25 } },
+  lego: { memory: 128, cpus: 0.25, pids: 32, reserved: { memory: 32, cpus: 0.05 } },
+  backup: { memory: 2048, cpus: 2, pids: 256, reserved: { memory: 512, cpus: 0.25 } },
+} as const satisfies Record<string, Size>;
+
+/** nginx asks the name server every 5 s and may wait as long for the answer; then the last requests have 5 s. */
+const DRAIN_SECONDS = 15;
+
+/** CloudNativePG runs its own images of PostgreSQL only. */
+const OPERATOR_IMAGE = `ghcr.io/cloudnative-pg/postgresql:${POSTGRES_MAJOR}.10-minimal-trixie`;
+
+/** Everything a cluster needs beyond what compose needs. Pure. */
+export function deriveScale(
+  answers: Answers,
+  known: {
+    environments: Environment[];
+    bots: Bot[];
+    channels: Channel[];
+    database: Database;
+    secrets: Secret[];
+    redis: boolean;
+    nodes: number;
+  },
+): Scale {
+  const { target, deployment: rollout, replicas } = answers.scaling;
+  const kubernetes = target === 'kubernetes';
+  const ownDatabase = answers.scaling.database === 'cluster';
+  const ownRedis = known.redis && answers.scaling.redis === 'cluster';
+  const overlap = rollout === 'blue-green';
+  const ceiling = deriveCeiling(replicas, overlap, known.nodes);
+  const databaseHost = ownDatabase ? (kubernetes ? 'postgres-rw' : 'postgres') : 'postgres.example.com';
+  const settings = deriveSettings(answers, known.database, databaseHost, kubernetes);
+  const database = new Set(Object.values(known.database.roles).map(({ secret }) => secret));
+  return {
+    enabled: target !== 'compose',
+    kubernetes,
+    swarm: target === 'swarm',
+    ingress: answers.scaling.ingress,
+    ownDatabase,
+    ownRedis,
+    monitoring: answers.monitoring,
+    overlap,
+    ceiling,
+    autoscaling: kubernetes && ceiling > replicas && known.redis,
+    drainSeconds: DRAIN_SECONDS,
+    operatorImage: OPERATOR_IMAGE,
+    databaseHost,
+    settings,
+    environments: Object.fromEntries(
+      known.environments.map((environment) => [environment.name, scaleEnvironment(environment, kubernetes)]),
+    ),
+    content: listContent(known.bots, known.channels),
+    botpressSecrets: known.secrets
+      .map(({ name }) => name)
+      .filter(
+        (name) =>
+          name !== 'postgres-password' && (!database.has(name) || name === known.database.roles.owner.secret),
+      ),
+    sizes: SIZES,
+    nlu: answers.nlu,
+  };
+}
+
+/**
+ * Nodes that may serve at once. The connection budget of the database is made for `nodes` of them, and an update starts
+ * one more than serve.
+ */
+function deriveCeiling(replicas: number, overlap: boolean, nodes: number): number {
+  return overlap ? Math.max(replicas, nodes - 1) : replicas;
+}
+
+function scaleEnvironment(environment: Environment, kubernetes: boolean): ScaledEnvironment {
+  const externalUrl = kubernetes
+    ? `${environment.secure ? 'https' : 'http'}://${environment.domain}`
+    : environment.externalUrl;
+  const origins = environment.origins.map((origin) =>
+    origin === environment.externalUrl ? externalUrl : origin,
+  );
+  return {
+    project: environment.project,
+    externalUrl,
+    settings: [
+      { name: 'ENVIRONMENT', value: environment.name },
+      { name: 'EXTERNAL_URL', value: externalUrl },
+      { name: 'BP_CONFIG_HTTPSERVER_CORS_ORIGIN', value: JSON.stringify(origins) },
+      { name: 'BP_PRODUCTION', value: String(!environment.development) },
+      { name: 'VERBOSITY_LEVEL', value: String(environment.verbosity), variable: 'VERBOSITY_LEVEL' },
+      {
+        name: 'BP_DECISION_MIN_CONFIENCE',
+        value: String(environment.confidence),
+        variable: 'NLU_CONFIDENCE',
+      },
+      { name: 'BP_CONFIG_JWTTOKEN_COOKIEOPTIONS_SECURE', value: String(environment.secure) },
+    ],
+    databaseInstances: environment.development ? 1 : 3,
+    databaseMemory: environment.development ? 1024 : SIZES.postgres.memory,
+    sharedBuffers: environment.development ? '128MB' : '1GB',
+  };
+}
+
+/** What compose.yaml sets for every node, where each line is explained. */
+function deriveSettings(
+  answers: Answers,
+  database: Database,
+  databaseHost: string,
+  kubernetes: boolean,
+): Setting[] {
+  const ownDatabase = answers.scaling.database === 'cluster';
+  const plain: Record<string, string> = {
+    BPFS_STORAGE: 'database',
+    REVERSE_PROXY: 'loopback, uniquelocal',
+    DATABASE_HOST: databaseHost,
+    DATABASE_PORT: '5432',
+    DATABASE_NAME: database.name,
+    DATABASE_USER: database.roles.owner.name,
+    DATABASE_POOL: JSON.stringify(database.pool),
+    ...(!ownDatabase && { DATABASE_PARAMETERS: 'ssl=true' }),
+    ...(ownDatabase && kubernetes && { DATABASE_PARAMETERS: 'ssl=true&sslrootcert=/run/database/ca.crt' }),
+    APP_DATA_PATH: '/botpress/app-data',
+    BP_ADMIN_EMAIL: answers.contact,
+    BP_CONFIG_SENDUSAGESTATS: 'false',
+    BP_CONFIG_SHOWPOWEREDBY: 'false',
+    BP_CONFIG_HTTPSERVER_BODYLIMIT: '10mb',
+    BP_CONFIG_JWTTOKEN_USECOOKIESTORAGE: 'true',
+    BP_CONFIG_JWTTOKEN_COOKIEOPTIONS_HTTPONLY: 'true',
+    BP_CONFIG_JWTTOKEN_COOKIEOPTIONS_SAMESITE: 'strict',
+    BP_CONFIG_AUTHSTRATEGIES: '{"default":{"options":{"maxLoginAttempt":10,"lockoutDuration":"15m"}}}',
+    BP_CONFIG_EVENTCOLLECTOR_RETENTIONPERIOD: '30d',
+    BP_CONFIG_LOGS_DBOUTPUT_EXPIRATION: '2 weeks',
+    BP_MODULE_CHANNEL_WEB_FILEUPLOADPATH: '/botpress/uploads',
+    BP_DISABLE_SERVER_CONFIG: 'true',
+    BP_DISABLE_SERVER_DIAG: 'true',
+    BP_CODE_EDITOR_DISABLE_ADVANCED: 'true',
+    BP_CODE_EDITOR_DISABLE_UPLOAD: 'true',
+    BP_MODULE_NLU_LANGUAGESOURCES: '[{"endpoint":"http://language-server:3100"}]',
+    BP_MODULE_NLU_DUCKLINGURL: 'http://duckling:8000',
+    BP_MODULE_NLU_DUCKLINGENABLED: String(answers.nlu),
+    ...(answers.edition === 'pro' && { PRO_ENABLED: 'true' }),
+    ...(answers.scaling.replicas > 1 && {
+      CLUSTER_ENABLED: 'true',
+      REDIS_HOST: answers.scaling.redis === 'cluster' ? 'redis' : 'redis.example.com',
+      REDIS_PORT: '6379',
+      BP_CONFIG_HTTPSERVER_SOCKETTRANSPORTS: '["websocket","websocket"]',
+    }),
+  };
+  const replaceable: Record<string, string> = {
+    BP_ADMIN_EMAIL: 'ADMIN_EMAIL',
+    ...(!ownDatabase && {
+      DATABASE_HOST: 'DATABASE_HOST',
+      DATABASE_PORT: 'DATABASE_PORT',
+      DATABASE_PARAMETERS: 'DATABASE_PARAMETERS',
+    }),
+    ...(answers.scaling.redis === 'managed' && { REDIS_HOST: 'REDIS_HOST', REDIS_PORT: 'REDIS_PORT' }),
+  };
+  return Object.entries(plain).map(([name, value]) => ({
+    name,
+    value,
+    ...(replaceable[name] !== undefined && { variable: replaceable[name] }),
+  }));
+}
+
+/** Content of the first boot and the channels' fragments, as the app part writes them. */
+function listContent(bots: Bot[], channels: Channel[]): ContentFile[] {
+  const paths = [
+    'data/global/workspaces.json',
+    ...bots.flatMap(({ id }) =>
+      ['bot.config', 'flows/main.flow', 'flows/main.ui', 'content-elements/builtin_text'].map(
+        (name) => `data/bots/${id}/${name}.json`,
+      ),
+    ),
+    ...bots.flatMap(({ id }) => channels.map(({ name }) => `channels/${id}/${name}.json`)),
+  ];
+  return paths.map((path) => ({ key: path.replaceAll('/', '.'), path }));
+}
