@@ -195,16 +195,26 @@ function availability({ replicas, redis, languageServer }: AlertSettings): Alert
       group,
       severity: 'page',
       for: '1m',
-      expr: 'pg_up == 0',
+      // An exporter whose question hangs is not reached itself; then what Botpress says counts.
+      expr: 'pg_up == 0 or (up{job="postgres"} == 0 and on() sum(probe_success{job="status"}) < 1)',
       summary: 'PostgreSQL is down',
       description:
-        'The exporter has not reached PostgreSQL for a minute. Botpress answers nobody without it.',
+        'PostgreSQL has not answered its exporter for a minute. Botpress answers nobody without it.',
       runbook: {
         meaning: 'Everything stands still. Botpress recovers by itself once PostgreSQL is back.',
         commands: ['bin/status {env}', 'bin/logs {env} postgres --since 15m', 'bin/up {env}', 'df -h'],
         mend: 'See "Database down" in [runbook.md](runbook.md); a full disk is the first suspect.',
       },
-      test: { at: '5m', firing: { pg_up: '1 0x9' }, quiet: { pg_up: '1x3 0 1x6' } },
+      test: {
+        at: '5m',
+        firing: { 'up{job="postgres"}': '0x9', 'probe_success{job="status",instance="blue"}': '1 0x8' },
+        // The exporter alone is down, and before that one question failed.
+        quiet: {
+          pg_up: '1 1 0 _x6',
+          'up{job="postgres"}': '1x2 0x7',
+          'probe_success{job="status",instance="blue"}': '1x9',
+        },
+      },
     },
     redis && {
       name: 'RedisDown',
