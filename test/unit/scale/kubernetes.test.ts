@@ -79,8 +79,9 @@ describe.each(Object.entries(matrix))('%s', (_, changes) => {
       .map((folder) => `${folder}/kustomization.yaml`)
       .filter((path) => files.has(path))
       .flatMap((path) => listed(path, files));
+    // The operations service, and so the hook that reports to it, runs with compose.
     const elsewhere =
-      /^nginx\/(active-upstream\.conf|snippets\/(tls|upstream|proxy-headers)\.conf|lego\/|start\.d\/|\w+\/(server|real-ip)\.conf|[\w-]+\/parts\/)|^database\/(postgresql|pg_hba)\.conf|^database\/init\/|^backup\/Dockerfile|kustomization\.yaml$/;
+      /^botpress\/data\/global\/hooks\/on_bot_error\/operations\.js$|^nginx\/(active-upstream\.conf|snippets\/(tls|upstream|proxy-headers)\.conf|lego\/|start\.d\/|\w+\/(server|real-ip)\.conf|[\w-]+\/parts\/)|^database\/(postgresql|pg_hba)\.conf|^database\/init\/|^backup\/Dockerfile|kustomization\.yaml$/;
     const mounted = [...files.keys()].filter(
       (path) =>
         /^(botpress|nginx|database)\//.test(path) ||
