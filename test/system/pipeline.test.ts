@@ -7,7 +7,8 @@ import { parse } from 'yaml';
 import { demand, findFreePort, run, startEngine, waitFor, type RunResult } from './engine/setup.ts';
 import { Stack } from './stack.ts';
 
-jest.setTimeout(300_000);
+// Two rollouts in a row, on a machine that may be busy.
+jest.setTimeout(600_000);
 
 interface Step {
   run?: string;
@@ -296,6 +297,7 @@ describe('a release', () => {
     const { code, stdout, stderr } = await run('bash', ['-e', '-c', `${step?.run} --patience 1`], {
       cwd: runner,
       env: { ...access, SMOKE_FROM: 'here', RELEASE_RESTORES: 'false' },
+      timeout: 500_000,
     });
     expect({ code, stderr }).toEqual({
       code: 1,
