@@ -269,7 +269,8 @@ beforeAll(async () => {
     'bash',
     ...files,
   ]);
-}, 300_000);
+  await placeShims();
+}, 600_000);
 
 afterAll(async () => {
   await docker(['rm', '--force', '--volumes', store, sftp, azure, gcs]);
@@ -757,7 +758,6 @@ async function restoreKilled(kill: Kill, ...args: string[]): Promise<RunResult> 
 
 describe('killed', () => {
   it('at any step of making a set or of its retention, it leaves none that is taken for good, and a re-run works', async () => {
-    await placeShims();
     const kills = await killEverywhere('create', '--target', 'local');
     expect(kills.length).toBeGreaterThan(15);
     for (const step of ['pg_dump', 'pg_dumpall', 'tar', 'openssl', 'rclone copy', 'rclone purge'])
@@ -860,7 +860,7 @@ describe('killed', () => {
 });
 
 it('deletes only what is past its retention, inside its own folder', async () => {
-  const id = await latest();
+  const id = (await list()).find(({ targets }) => targets.local === 'good')!.id;
   // Ten days before it, two sets a day, signed as their maker would have; and neighbours that are none of ours.
   await inside(`cd /backups/* && mkdir -p ../other/${id} notes && touch ../other/${id}/keep notes/keep && for day in 01 02 03 04 05; do for hour in 01 13; do
     new="202601\${day}T\${hour}0000Z-00000\${hour: -1}"; cp -r ${id} $new; cd $new; jq --arg id $new '.id = $id' manifest.json >m && mv m manifest.json
