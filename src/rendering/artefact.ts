@@ -55,7 +55,7 @@ export function renderArtefacts(
 function repeat(pattern: string, deployment: Deployment): Locals[] {
   let all: Locals[] = [{ deployment }];
   const over = <K extends keyof Locals>(key: K, values: readonly Locals[K][]) => {
-    if (pattern.includes(`_${key}_`))
+    if (placeholder(key).test(pattern))
       all = all.flatMap((locals) => values.map((value) => ({ ...locals, [key]: value })));
   };
   over('environment', deployment.environments);
@@ -66,9 +66,14 @@ function repeat(pattern: string, deployment: Deployment): Locals[] {
 
 function fillPath(pattern: string, { environment, bot, channel }: Locals): string {
   return pattern
-    .replaceAll('_environment_', environment?.name ?? '')
-    .replaceAll('_bot_', bot?.id ?? '')
-    .replaceAll('_channel_', channel?.name ?? '');
+    .replaceAll(placeholder('environment'), environment?.name ?? '')
+    .replaceAll(placeholder('bot'), bot?.id ?? '')
+    .replaceAll(placeholder('channel'), channel?.name ?? '');
+}
+
+/** Stands alone: the hook on_bot_error of Botpress is a name, not a place for one. */
+function placeholder(key: string): RegExp {
+  return new RegExp(`(?<![a-z])_${key}_(?![a-z])`, 'g');
 }
 
 function renderTemplate(name: string, path: string, locals: Locals): string {
