@@ -48,6 +48,17 @@ const rows: readonly Artefact[] = [
     'statistics',
     'tracker',
   ].map((name) => ({ template: `operations/src/${name}.ts` })),
+  ...[
+    'access-log.test',
+    'cache.test',
+    'gateway.test',
+    'health.test',
+    'listeners.test',
+    'redis.test',
+    'reports.test',
+    'settings.test',
+    'sites',
+  ].map((name) => ({ template: `operations/test/${name}.ts` })),
 ];
 
 const gatewayRows: readonly Artefact[] = [

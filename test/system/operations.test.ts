@@ -178,31 +178,29 @@ describe('the operations service of a cluster', () => {
   });
 
   describe.each([
-    ['database', 'postgres', 'data'],
-    ['redis', 'redis', 'data'],
-    ['botpress', 'botpress', 'app'],
-  ])('when %s fails', (component, service, networkName) => {
+    ['database', 'postgres', ['data']],
+    ['redis', 'redis', ['data']],
+    ['botpress', 'botpress', ['app', 'data', 'egress']],
+  ] as const)('when %s fails', (component, service, networks) => {
     const ids = async () => {
       const services = service === 'botpress' ? ['botpress', 'botpress-2'] : [service];
       return Promise.all(services.map(async (name) => ({ name, id: (await only(name)).Id })));
     };
     const isDown = ({ checks }: Report) => checks[component]?.status === 'error';
 
-    const faults: [
-      string,
-      (one: { name: string; id: string }) => string[],
-      (one: { name: string; id: string }) => string[],
-    ][] = [
-      ['killed', ({ id }) => ['kill', id], ({ id }) => ['start', id]],
-      ['frozen', ({ id }) => ['pause', id], ({ id }) => ['unpause', id]],
+    type Node = { name: string; id: string };
+    const faults: [string, (one: Node) => string[][], (one: Node) => string[][]][] = [
+      ['killed', ({ id }) => [['kill', id]], ({ id }) => [['start', id]]],
+      ['frozen', ({ id }) => [['pause', id]], ({ id }) => [['unpause', id]]],
       [
         'cut off',
-        ({ id }) => ['network', 'disconnect', network(networkName), id],
-        ({ name, id }) => ['network', 'connect', '--alias', name, network(networkName), id],
+        ({ id }) => networks.map((name) => ['network', 'disconnect', network(name), id]),
+        ({ name, id }) => networks.map((one) => ['network', 'connect', '--alias', name, network(one), id]),
       ],
     ];
     it.each(faults)('%s: says so within its limit, never hangs, and heals', async (_, harm, mend) => {
-      for (const one of await ids()) await demandDocker(harm(one));
+      const nodes = await ids();
+      for (const command of nodes.flatMap(harm)) await demandDocker(command);
       try {
         // One look may just have begun, and the next one takes its whole limit.
         const seen = await see(`word of ${component}`, isDown, 2 * (INTERVAL + LIMIT) + 3);
@@ -211,7 +209,7 @@ describe('the operations service of a cluster', () => {
         expect((await stack.fetch('/health')).status).toBe(503);
         expect(await metric(`botpress_up{component="${component}"}`)).toBe(0);
       } finally {
-        for (const one of await ids()) await demandDocker(mend(one));
+        for (const command of nodes.flatMap(mend)) await demandDocker(command);
       }
       await allWell();
     });
@@ -227,9 +225,7 @@ describe('the operations service of a cluster', () => {
     await demandDocker(['restart', operations]);
     await allWell();
     const logged = async () => {
-      const { stdout, stderr } = await import('./engine/setup.ts').then(({ docker }) =>
-        docker(['logs', postgres]),
-      );
+      const { stdout, stderr } = await docker(['logs', postgres]);
       return `${stdout}${stderr}`.match(/SELECT 1 AS health/g)?.length ?? 0;
     };
     const address = await addressOf('operations');
