@@ -268,6 +268,27 @@ function availability({ replicas, redis, languageServer }: AlertSettings): Alert
       },
     },
     {
+      name: 'BotSilent',
+      group,
+      severity: 'page',
+      // Asked each five minutes: two answers have to be missing.
+      for: '6m',
+      expr: 'botpress_conversation_probe_success == 0',
+      summary: 'The bot {{ $labels.bot }} does not answer',
+      description: 'Twice in a row {{ $labels.bot }} had no words for a greeting.',
+      silencedBy: [...unavailable, 'NginxDown', 'ComponentDown'],
+      runbook: {
+        meaning: 'Visitors of this bot talk to nobody, while everything else looks well.',
+        commands: ['bin/check {env}', 'bin/logs {env} {node} --since 15m', restart],
+        mend: 'A bot that was made or changed on the other colour is unknown to this one: a restart reads it again. `bin/check` asks every bot.',
+      },
+      test: {
+        at: '10m',
+        firing: { 'botpress_conversation_probe_success{bot="support"}': '1 0x12' },
+        quiet: { 'botpress_conversation_probe_success{bot="support"}': '1x4 0x4 1x4' },
+      },
+    },
+    {
       name: 'NluDown',
       group,
       severity: 'ticket',
