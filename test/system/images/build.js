@@ -124,6 +124,7 @@ async function buildImage(row, hash) {
     await execute('docker', [...args, '--label', label, '--tag', row.name, staging]);
   } finally {
     await rm(staging, { recursive: true, force: true });
+    await rm(`${staging}.npmrc`, { force: true });
   }
 }
 
@@ -133,12 +134,17 @@ async function buildImage(row, hash) {
  * @param {string} staging
  */
 async function outputArguments(staging) {
-  const settings = `${staging}.npmrc`;
-  const registry = (await execute('npm', ['config', 'get', 'registry'])).trim();
-  const own = (await execute('npm', ['config', 'get', 'userconfig'])).trim();
+  const ask = async (/** @type {string} */ key) => (await execute('npm', ['config', 'get', key])).trim();
+  const [registry, own, authorities] = await Promise.all(['registry', 'userconfig', 'cafile'].map(ask));
   const text = (await exists(own)) ? await readFile(own, 'utf8') : '';
-  await writeFile(settings, `${text.trim()}\nregistry=${registry}\n`, { mode: 0o600 });
-  return ['build', '--quiet', '--network', 'host', '--secret', `id=npmrc,src=${settings}`];
+  const file = (await exists(authorities)) ? authorities : (process.env.NODE_EXTRA_CA_CERTS ?? '');
+  const lines = [text.trim(), `registry=${registry}`, ...(file ? ['cafile=/run/secrets/ca'] : [])];
+  const settings = `${staging}.npmrc`;
+  await writeFile(settings, `${lines.join('\n')}\n`, { mode: 0o600 });
+  return [
+    ...['build', '--quiet', '--network', 'host', '--secret', `id=npmrc,src=${settings}`],
+    ...(file ? ['--secret', `id=ca,src=${file}`] : []),
+  ];
 }
 
 /** @type {Map<string, Promise<string>>} */
