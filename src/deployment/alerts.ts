@@ -118,10 +118,11 @@ function availability({ replicas, redis, languageServer }: AlertSettings): Alert
       name: 'SiteDown',
       group,
       severity: 'page',
-      for: '1m',
+      // Later than what may be behind it.
+      for: '2m',
       expr: 'probe_success{job="site"} == 0',
       summary: 'Visitors get no page',
-      description: 'A request for {{ $labels.instance }} by way of nginx has failed for a minute.',
+      description: 'A request for {{ $labels.instance }} by way of nginx has failed for two minutes.',
       silencedBy: [...unavailable, 'NginxDown'],
       runbook: {
         meaning: 'A visitor who opens the bot gets an error, or nothing.',
@@ -138,11 +139,11 @@ function availability({ replicas, redis, languageServer }: AlertSettings): Alert
       name: 'BotpressDown',
       group,
       severity: 'page',
-      for: '1m',
+      for: '90s',
       expr: 'sum(probe_success{job="status"}) < 1',
       summary: 'No node of Botpress is well',
       description:
-        'For a minute no node has said in the body of /status that its database and messaging are up. Its status code is 200 whatever they are.',
+        'For ninety seconds no node has said in the body of /status that its database and messaging are up. Its status code is 200 whatever they are.',
       silencedBy: ['PostgresDown'],
       runbook: {
         meaning: 'Nobody gets an answer from the bots.',
@@ -210,7 +211,7 @@ function availability({ replicas, redis, languageServer }: AlertSettings): Alert
         firing: { 'up{job="postgres"}': '0x9', 'probe_success{job="status",instance="blue"}': '1 0x8' },
         // The exporter alone is down, and before that one question failed.
         quiet: {
-          pg_up: '1 1 0 _x6',
+          pg_up: '1 1 0 stale',
           'up{job="postgres"}': '1x2 0x7',
           'probe_success{job="status",instance="blue"}': '1x9',
         },
@@ -265,6 +266,27 @@ function availability({ replicas, redis, languageServer }: AlertSettings): Alert
         at: '6m',
         firing: { 'botpress_up{component="messaging"}': '0x10' },
         quiet: { 'botpress_up{component="messaging"}': '1 0 0 1x8', 'botpress_up{component="nlu"}': '0x10' },
+      },
+    },
+    {
+      name: 'BotSilent',
+      group,
+      severity: 'page',
+      // Asked each five minutes: two answers have to be missing.
+      for: '6m',
+      expr: 'botpress_conversation_probe_success == 0',
+      summary: 'The bot {{ $labels.bot }} does not answer',
+      description: 'Twice in a row {{ $labels.bot }} had no words for a greeting.',
+      silencedBy: [...unavailable, 'NginxDown', 'ComponentDown'],
+      runbook: {
+        meaning: 'Visitors of this bot talk to nobody, while everything else looks well.',
+        commands: ['bin/check {env}', 'bin/logs {env} {node} --since 15m', restart],
+        mend: 'A bot that was made or changed on the other colour is unknown to this one: a restart reads it again. `bin/check` asks every bot.',
+      },
+      test: {
+        at: '10m',
+        firing: { 'botpress_conversation_probe_success{bot="support"}': '1 0x12' },
+        quiet: { 'botpress_conversation_probe_success{bot="support"}': '1x4 0x4 1x4' },
       },
     },
     {

@@ -32,6 +32,8 @@ export interface DashboardSettings {
   redis: boolean;
   tls: boolean;
   backups: boolean;
+  /** The service before the converse API. */
+  gateway: boolean;
   errorRate: number;
   responseTimeMs: number;
   memoryUsage: number;
@@ -218,6 +220,14 @@ function conversations(): Panel[] {
       needs: 'a training',
     }),
     lines('Oldest waiting message', 's', { expr: 'botpress_event_queue_age_seconds', legend: 'age' }),
+    lines('Bots that answer', 'bool_on_off', {
+      expr: 'botpress_conversation_probe_success',
+      legend: '{{bot}}',
+    }),
+    lines('What an answer of a bot takes', 's', {
+      expr: 'botpress_conversation_probe_duration_seconds',
+      legend: '{{bot}}',
+    }),
     lines('What the checks of components take', 's', {
       expr: 'botpress_probe_duration_seconds',
       legend: '{{component}}',
@@ -225,7 +235,7 @@ function conversations(): Panel[] {
   ];
 }
 
-function database({ owner, database: name, redis }: DashboardSettings): Panel[] {
+function database({ owner, database: name, redis, gateway }: DashboardSettings): Panel[] {
   const of = `{datname="${name}"}`;
   return [
     number('PostgreSQL', 'bool_on_off', 'pg_up', { value: 1, worse: 'below' }),
@@ -257,11 +267,14 @@ function database({ owner, database: name, redis }: DashboardSettings): Panel[] 
       expr: 'botpress_pg_pool_connections',
       legend: '{{state}}',
     }),
-    lines('Cache of the operations service', 'reqps', {
-      expr: 'sum by (level, result) (rate(botpress_cache_requests_total[5m]))',
-      legend: '{{level}} {{result}}',
-      needs: 'a request for what is cached',
-    }),
+    ...(gateway
+      ? [
+          lines('Cache of the gateway', 'reqps', {
+            expr: 'sum by (level, result) (rate(botpress_cache_requests_total[5m]))',
+            legend: '{{level}} {{result}}',
+          }),
+        ]
+      : []),
     ...(redis
       ? [
           lines(

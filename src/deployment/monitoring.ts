@@ -98,6 +98,7 @@ export function deriveMonitoring(
       redis,
       tls,
       backups: backup.enabled,
+      gateway: answers.gateway.enabled,
       ...wanted,
       owner,
       database: database.name,
