@@ -5,6 +5,7 @@ const executable = 0o755;
 type When = NonNullable<Artefact['when']>;
 
 const onKubernetes: When = ({ deployment }) => deployment.scale.kubernetes;
+const onSwarm: When = ({ deployment }) => deployment.scale.swarm;
 const onEither: When = ({ deployment }) => deployment.scale.enabled;
 
 /** All of the conditions. */
@@ -147,7 +148,18 @@ const kubernetes: readonly Artefact[] = [
   ]),
 ];
 
-const swarm: readonly Artefact[] = [];
+const swarm: readonly Artefact[] = [
+  ...rows(onSwarm, 'swarm', [
+    'stack.yaml',
+    'stack._environment_.yaml',
+    'jobs.yaml',
+    'migrate._environment_.yaml',
+    'nginx/_environment_/active-upstream.conf',
+  ]),
+  { template: 'botpress/drain.sh', mode: executable, when: onSwarm },
+  { template: 'bin/swarm', mode: executable, when: onSwarm },
+  ...rows(onSwarm, 'bin/lib/swarm', ['facts.sh', 'stack.sh']),
+];
 
 /** What the scale part writes: nothing where everything runs on one machine. */
 export const artefacts: readonly Artefact[] = [
