@@ -137,6 +137,14 @@ const kubernetes: readonly Artefact[] = [
   { template: `${overlay}/external-secrets/backup.yaml`, when: all(onKubernetes, withBackup) },
   { template: `${overlay}/external-secrets/tls.yaml`, when: all(onKubernetes, ownCertificate) },
 
+  // Commands
+  ...['kubernetes', 'kubernetes-secrets'].map((name) => ({
+    template: `bin/${name}`,
+    mode: executable,
+    when: onKubernetes,
+  })),
+  { template: 'bin/lib/kubernetes/cluster.sh', when: onKubernetes },
+
   // For the Prometheus operator
   ...rows(all(onKubernetes, withMonitoring), 'kubernetes/components/monitoring', [
     'kustomization.yaml',
@@ -154,6 +162,7 @@ const swarm: readonly Artefact[] = [
     'stack._environment_.yaml',
     'jobs.yaml',
     'migrate._environment_.yaml',
+    'nginx/upstream.conf',
     'nginx/_environment_/active-upstream.conf',
   ]),
   { template: 'botpress/drain.sh', mode: executable, when: onSwarm },
@@ -163,7 +172,9 @@ const swarm: readonly Artefact[] = [
 
 /** What the scale part writes: nothing where everything runs on one machine. */
 export const artefacts: readonly Artefact[] = [
+  { template: 'docs/scaling.md', when: onEither },
   { template: 'botpress/migrate.sh', mode: executable, when: onEither },
+  { template: 'bin/lib/backup-keys.sh', when: all(onEither, withBackup) },
   ...kubernetes,
   ...swarm,
 ];
