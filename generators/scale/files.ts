@@ -5,6 +5,7 @@ const executable = 0o755;
 type When = NonNullable<Artefact['when']>;
 
 const onKubernetes: When = ({ deployment }) => deployment.scale.kubernetes;
+const onSwarm: When = ({ deployment }) => deployment.scale.swarm;
 const onEither: When = ({ deployment }) => deployment.scale.enabled;
 
 /** All of the conditions. */
@@ -136,6 +137,14 @@ const kubernetes: readonly Artefact[] = [
   { template: `${overlay}/external-secrets/backup.yaml`, when: all(onKubernetes, withBackup) },
   { template: `${overlay}/external-secrets/tls.yaml`, when: all(onKubernetes, ownCertificate) },
 
+  // Commands
+  ...['kubernetes', 'kubernetes-secrets'].map((name) => ({
+    template: `bin/${name}`,
+    mode: executable,
+    when: onKubernetes,
+  })),
+  { template: 'bin/lib/kubernetes/cluster.sh', when: onKubernetes },
+
   // For the Prometheus operator
   ...rows(all(onKubernetes, withMonitoring), 'kubernetes/components/monitoring', [
     'kustomization.yaml',
@@ -147,11 +156,25 @@ const kubernetes: readonly Artefact[] = [
   ]),
 ];
 
-const swarm: readonly Artefact[] = [];
+const swarm: readonly Artefact[] = [
+  ...rows(onSwarm, 'swarm', [
+    'stack.yaml',
+    'stack._environment_.yaml',
+    'jobs.yaml',
+    'migrate._environment_.yaml',
+    'nginx/upstream.conf',
+    'nginx/_environment_/active-upstream.conf',
+  ]),
+  { template: 'botpress/drain.sh', mode: executable, when: onSwarm },
+  { template: 'bin/swarm', mode: executable, when: onSwarm },
+  ...rows(onSwarm, 'bin/lib/swarm', ['facts.sh', 'stack.sh']),
+];
 
 /** What the scale part writes: nothing where everything runs on one machine. */
 export const artefacts: readonly Artefact[] = [
+  { template: 'docs/scaling.md', when: onEither },
   { template: 'botpress/migrate.sh', mode: executable, when: onEither },
+  { template: 'bin/lib/backup-keys.sh', when: all(onEither, withBackup) },
   ...kubernetes,
   ...swarm,
 ];

@@ -46,6 +46,17 @@ export interface ContentFile {
   path: string;
 }
 
+/** A file of the repository as a config of a Swarm: it has to be handed to each service, as there are no mounts. */
+export interface StackConfig {
+  /** Name in the stack file. */
+  source: string;
+  /** Path in the repository; `${ENVIRONMENT}` stands for the name of the environment. */
+  file: string;
+  /** Path in the container. */
+  target: string;
+  executable: boolean;
+}
+
 /** The same deployment on Kubernetes or on a Swarm. */
 export interface Scale {
   enabled: boolean;
@@ -71,6 +82,10 @@ export interface Scale {
   content: ContentFile[];
   /** Secrets that Botpress reads. */
   botpressSecrets: string[];
+  /** Files of each service of a stack. */
+  configs: Record<ConfiguredService, StackConfig[]>;
+  /** All of them, each once. */
+  allConfigs: StackConfig[];
   sizes: typeof SIZES;
   /** What the profile `nlu` starts in compose. */
   nlu: boolean;
@@ -90,11 +105,19 @@ const SIZES = {
   backup: { memory: 2048, cpus: 2, pids: 256, reserved: { memory: 512, cpus: 0.25 } },
 } as const satisfies Record<string, Size>;
 
-/** nginx asks the name server every 5 s and may wait as long for the answer; then the last requests have 5 s. */
-const DRAIN_SECONDS = 15;
+/**
+ * From the moment a node leaves the name server's answer: until nginx asks again, then the last requests, then two
+ * seconds for what Botpress writes late (events, logs). Visitors whose socket is on that node are refused meanwhile, so no
+ * longer than needed. A Swarm answers at once and nginx asks every 2 s; in Kubernetes the news has to travel to the name
+ * servers, which cache for 5 s.
+ */
+const DRAIN_SECONDS = { compose: 0, swarm: 8, kubernetes: 15 };
 
 /** CloudNativePG runs its own images of PostgreSQL only. */
 const OPERATOR_IMAGE = `ghcr.io/cloudnative-pg/postgresql:${POSTGRES_MAJOR}.10-minimal-trixie`;
+
+export type ConfiguredService =
+  'nginx' | 'botpress' | 'postgres' | 'redis' | 'channels' | 'purge' | 'lego' | 'backup';
 
 /** Everything a cluster needs beyond what compose needs. Pure. */
 export function deriveScale(
@@ -118,6 +141,19 @@ export function deriveScale(
   const databaseHost = ownDatabase ? (kubernetes ? 'postgres-rw' : 'postgres') : 'postgres.example.com';
   const settings = deriveSettings(answers, known.database, databaseHost, kubernetes);
   const database = new Set(Object.values(known.database.roles).map(({ secret }) => secret));
+  const content = listContent(known.bots, known.channels);
+  const withChannels = known.channels.length > 0;
+  const configs = listConfigs(content, withChannels);
+  const used: Record<ConfiguredService, boolean> = {
+    nginx: true,
+    botpress: true,
+    postgres: ownDatabase,
+    redis: ownRedis,
+    channels: withChannels,
+    purge: true,
+    lego: known.environments.some(({ tls }) => tls === 'letsencrypt'),
+    backup: answers.backup.targets.length > 0,
+  };
   return {
     enabled: target !== 'compose',
     kubernetes,
@@ -129,14 +165,22 @@ export function deriveScale(
     overlap,
     ceiling,
     autoscaling: kubernetes && ceiling > replicas && known.redis,
-    drainSeconds: DRAIN_SECONDS,
+    drainSeconds: DRAIN_SECONDS[target],
     operatorImage: OPERATOR_IMAGE,
     databaseHost,
     settings,
     environments: Object.fromEntries(
       known.environments.map((environment) => [environment.name, scaleEnvironment(environment, kubernetes)]),
     ),
-    content: listContent(known.bots, known.channels),
+    content,
+    configs,
+    allConfigs: [
+      ...new Map(
+        Object.entries(configs)
+          .filter(([service]) => used[service as ConfiguredService])
+          .flatMap(([, list]) => list.map((config) => [config.source, config])),
+      ).values(),
+    ],
     botpressSecrets: known.secrets
       .map(({ name }) => name)
       .filter(
@@ -258,4 +302,101 @@ function listContent(bots: Bot[], channels: Channel[]): ContentFile[] {
     ...bots.flatMap(({ id }) => channels.map(({ name }) => `channels/${id}/${name}.json`)),
   ];
   return paths.map((path) => ({ key: path.replaceAll('/', '.'), path }));
+}
+
+/** Files that compose mounts into each service, as configs with the same paths in the containers. */
+function listConfigs(
+  content: readonly ContentFile[],
+  withChannels: boolean,
+): Record<ConfiguredService, StackConfig[]> {
+  const config = (file: string, target: string): StackConfig => ({
+    source: file.replaceAll('/', '-').replace('${ENVIRONMENT}', 'environment'),
+    file,
+    target,
+    executable: /\.sh$/.test(file),
+  });
+  const below = (folder: string, target: string, names: readonly string[]) =>
+    names.map((name) => config(`${folder}/${name}`, `${target}/${name}`));
+  const botpress = below('botpress', '/opt/botpress-prod', [
+    ...['entrypoint.sh', 'health.sh', 'database.sh', 'channels.sh', 'migrate.sh', 'drain.sh'],
+    ...content.map(({ path }) => path),
+  ]);
+  const snippets = [
+    ...[
+      'admin-access',
+      'admin-only',
+      'affinity',
+      'asset-cache',
+      'asset',
+      'bulk',
+      'limits',
+      'log',
+      'paths',
+      'policies',
+    ],
+    ...['proxy-headers', 'proxy', 'refused-paths', 'security-headers', 'tls'],
+  ];
+  const sql = [
+    ...[
+      'passwords',
+      'privileges',
+      'purge',
+      'roles',
+      'row-level-security',
+      'row-level-security-undo',
+      'secure',
+    ],
+    ...['state', 'tables', ...(withChannels ? ['channels'] : [])],
+  ];
+  const library = [
+    ...[
+      'create',
+      'database',
+      'drill',
+      'output',
+      'parts',
+      'prepare',
+      'publish',
+      'restore',
+      'retention',
+      'schedule',
+    ],
+    ...['sets', 'settings', 'signals', 'targets', 'verify'],
+  ];
+  return {
+    botpress,
+    nginx: [
+      config('nginx/nginx.conf', '/etc/nginx/nginx.conf'),
+      config('swarm/nginx/upstream.conf', '/etc/nginx/snippets/upstream.conf'),
+      ...below('nginx', '/etc/nginx', [
+        ...snippets.map((name) => `snippets/${name}.conf`),
+        ...['too-large', 'too-many', 'unavailable'].flatMap((name) => [
+          `pages/${name}.html`,
+          `pages/${name}.json`,
+        ]),
+      ]),
+      config('nginx/${ENVIRONMENT}/server.conf', '/etc/nginx/environment/server.conf'),
+      config('nginx/${ENVIRONMENT}/real-ip.conf', '/etc/nginx/environment/real-ip.conf'),
+      config('swarm/nginx/${ENVIRONMENT}/active-upstream.conf', '/etc/nginx/state/active-upstream.conf'),
+      config('nginx/start.d/50-certificate.sh', '/docker-entrypoint.d/50-certificate.sh'),
+    ],
+    postgres: [
+      ...below('database', '/etc/postgresql', ['postgresql.conf', 'pg_hba.conf']),
+      config('database/init/10-roles.sh', '/docker-entrypoint-initdb.d/10-roles.sh'),
+      ...below('database', '/opt/database', ['secure.sh', ...sql.map((name) => `sql/${name}.sql`)]),
+    ],
+    redis: below('redis', '/opt/redis', ['redis.conf', 'start.sh']),
+    channels: [
+      ...below('database', '/opt/database', ['sync-channels.sh', 'sql/channels.sql']),
+      ...botpress.filter(
+        ({ file }) => file === 'botpress/channels.sh' || file.startsWith('botpress/channels/'),
+      ),
+    ],
+    purge: below('database', '/opt/database', ['purge.sh', 'sql/purge.sql']),
+    lego: below('nginx/lego', '/opt/lego', ['renew.sh']),
+    backup: below('backup', '/opt/backup', [
+      ...['backup.sh', 'recipients.txt'],
+      ...library.map((name) => `lib/${name}.sh`),
+    ]),
+  };
 }

@@ -1,0 +1,383 @@
+/**
+ * One deployment, three outputs: what compose.yaml, the stack and the Kubernetes objects say must be the same. Everything is
+ * computed from the rendered files, never from templates or the deployment.
+ */
+import { describe, expect, it } from '@jest/globals';
+import { parse } from 'yaml';
+import {
+  containersOf,
+  podsOf,
+  renderFiles,
+  writtenObjects,
+  type Container,
+  type Files,
+  type Mapping,
+  type Pod,
+} from './cluster.ts';
+import { matrix, on } from './matrix.ts';
+
+/** What is compared, the same shape for all three. */
+interface Service {
+  image: string;
+  user: string;
+  command: string[];
+  environment: Record<string, string>;
+  memory: number;
+  cpus: number;
+  secrets: string[];
+  health: string[] | undefined;
+  readOnly: boolean;
+  capabilities: string[];
+}
+
+type Services = Record<string, Service>;
+
+/** Default of a variable: `${X:-4g}` → `4g`. */
+const settled = (value: unknown): string =>
+  String(value)
+    .replace(/\$\{\w+:-([^}]*)\}/g, '$1')
+    .replace(/\$\{\w+:\?[^}]*\}/g, '');
+
+/** MiB of `4g`, `384m`, `384M`, `4096Mi`. */
+function memoryOf(text: unknown): number {
+  const [, number, unit] = /^(\d+)(g|G|m|M|Mi|Gi)$/.exec(settled(text)) ?? [];
+  if (!number || !unit) throw new Error(`not an amount of memory: ${String(text)}`);
+  return Number(number) * (unit.toLowerCase().startsWith('g') ? 1024 : 1);
+}
+
+const cpusOf = (text: unknown) => {
+  const value = settled(text);
+  return value.endsWith('m') ? Number(value.slice(0, -1)) / 1000 : Number(value);
+};
+
+const texts = (values: Mapping | undefined) =>
+  Object.fromEntries(Object.entries(values ?? {}).map(([name, value]) => [name, settled(value)]));
+
+interface ComposeService {
+  image: string;
+  user: string;
+  entrypoint?: string[];
+  command?: string[];
+  environment?: Mapping;
+  mem_limit: string;
+  cpus: number | string;
+  secrets?: (string | { source: string })[];
+  healthcheck?: { test: string[] };
+  read_only: boolean;
+  cap_drop: string[];
+  cap_add?: string[];
+  deploy?: { resources: { limits: { memory: string; cpus: string } } };
+  profiles?: string[];
+}
+
+function readCompose(files: Files, names: readonly string[]): Services {
+  const services: Record<string, ComposeService> = {};
+  for (const name of names) {
+    const text = files.get(name);
+    if (!text) continue;
+    const { services: more = {} } = parse(text, { merge: true }) as {
+      services?: Record<string, ComposeService>;
+    };
+    for (const [service, body] of Object.entries(more))
+      services[service] = {
+        ...services[service],
+        ...body,
+        environment: { ...services[service]?.environment, ...body.environment },
+        secrets: [...(services[service]?.secrets ?? []), ...(body.secrets ?? [])],
+        ...(body.deploy && {
+          deploy: {
+            ...services[service]?.deploy,
+            ...body.deploy,
+            resources: merged(services[service], body),
+          },
+        }),
+      };
+  }
+  return Object.fromEntries(
+    Object.entries(services).map(([name, body]) => [
+      name,
+      {
+        image: settled(body.image),
+        user: body.user,
+        command: [...(body.entrypoint ?? []), ...(body.command ?? [])],
+        environment: texts(body.environment),
+        memory: memoryOf(body.mem_limit ?? body.deploy?.resources.limits.memory),
+        cpus: cpusOf(body.cpus ?? body.deploy?.resources.limits.cpus),
+        secrets: (body.secrets ?? [])
+          .map((secret) => (typeof secret === 'string' ? secret : secret.source))
+          .sort(),
+        health: body.healthcheck?.test,
+        readOnly: body.read_only,
+        capabilities: (body.cap_drop ?? []).filter((capability) => capability !== 'NET_BIND_SERVICE'),
+      },
+    ]),
+  );
+}
+
+function merged(before: ComposeService | undefined, after: ComposeService) {
+  const limits = { ...before?.deploy?.resources.limits, ...after.deploy?.resources?.limits };
+  return { limits } as { limits: { memory: string; cpus: string } };
+}
+
+function readKubernetes(files: Files, environment: string): Services {
+  const settings = (
+    parse(files.get(`kubernetes/overlays/${environment}/settings/kustomization.yaml`) ?? '') as {
+      configMapGenerator: { name: string; literals: string[] }[];
+    }
+  ).configMapGenerator;
+  const literals = (name: string) =>
+    Object.fromEntries(
+      (settings.find((map) => map.name === name)?.literals ?? []).map((line) => {
+        const at = line.indexOf('=');
+        return [line.slice(0, at), line.slice(at + 1)];
+      }),
+    );
+  const read = (pod: Pod, container: Container): Service => ({
+    image: container.image,
+    user: `${pod.spec.securityContext?.runAsUser}:${String(pod.spec.securityContext?.runAsGroup)}`,
+    command: [...(container.command ?? []), ...(container.args ?? [])],
+    environment: Object.assign(
+      {},
+      ...(container.envFrom ?? []).map(({ configMapRef }) => literals(configMapRef?.name ?? '')),
+      Object.fromEntries((container.env ?? []).map(({ name, value }) => [name, value ?? ''])),
+    ) as Record<string, string>,
+    memory: memoryOf(container.resources?.limits?.memory),
+    cpus: cpusOf(container.resources?.limits?.cpu),
+    secrets: (pod.spec.volumes ?? [])
+      .flatMap(({ secret }) => {
+        const { secretName, items } = (secret ?? {}) as { secretName?: string; items?: { key: string }[] };
+        return secretName === 'botpress-secrets' ? (items ?? []).map(({ key }) => key) : [];
+      })
+      .sort(),
+    health: container.readinessProbe?.exec?.command,
+    readOnly: container.securityContext?.readOnlyRootFilesystem === true,
+    capabilities: container.securityContext?.capabilities?.drop ?? [],
+  });
+  return Object.fromEntries(
+    podsOf(writtenObjects(files)).flatMap((pod) =>
+      containersOf(pod).map((container) => [
+        pod.owner.startsWith('Job') ? `job ${container.name}` : container.name,
+        read(pod, container),
+      ]),
+    ),
+  );
+}
+
+/** What differs for a reason, service by service; everything else must be equal. */
+const without = (service: Service | undefined, ...names: string[]) => ({
+  ...service,
+  environment: Object.fromEntries(
+    Object.entries(service?.environment ?? {}).filter(([name]) => !names.includes(name)),
+  ),
+});
+
+/** Names of servers, and what a cluster adds to a connection that leaves the machine. */
+const CONNECTION = [
+  'DATABASE_HOST',
+  'DATABASE_PARAMETERS',
+  'REDIS_HOST',
+  'PGHOST',
+  'PGSSLMODE',
+  'PGSSLROOTCERT',
+  'PGPORT',
+  'PGDATABASE',
+  'PGUSER',
+];
+
+describe.each(Object.entries(matrix))('%s', (_, changes) => {
+  const environment = 'production';
+  const compose = renderFiles({ ...changes, 'scaling.target': 'compose' });
+  const swarm = renderFiles(on('swarm', changes));
+  const kubernetes = renderFiles(on('kubernetes', changes));
+  const one = readCompose(compose, ['compose.yaml', 'compose.backup.yaml', `compose.${environment}.yaml`]);
+  const two = readCompose(swarm, [
+    'swarm/stack.yaml',
+    'swarm/jobs.yaml',
+    `swarm/stack.${environment}.yaml`,
+    `swarm/migrate.${environment}.yaml`,
+  ]);
+  const three = readKubernetes(kubernetes, environment);
+  const node = one['botpress-blue'] ?? one.botpress!;
+  const managed = changes['scaling.database'] === 'managed';
+
+  it('writes the same files that the containers read', () => {
+    const shared = (files: Files) =>
+      [...files].filter(
+        ([path]) =>
+          /^(botpress|nginx|database|redis|backup)\//.test(path) &&
+          !/kustomization|migrate\.sh|drain\.sh|parts\//.test(path),
+      );
+    expect(shared(swarm)).toEqual(shared(compose));
+    expect(shared(kubernetes)).toEqual(shared(compose));
+  });
+
+  it('runs the same node of Botpress', () => {
+    const apart = [
+      'SERVER_ID',
+      'AUTO_MIGRATE',
+      'EXTERNAL_URL',
+      'BP_CONFIG_HTTPSERVER_CORS_ORIGIN',
+      'BP_ADMIN_EMAIL',
+      'ENVIRONMENT',
+      ...CONNECTION,
+    ];
+    const expected = without(node, ...apart);
+    expect(without(two.botpress, ...apart)).toEqual({
+      ...expected,
+      command: ['/opt/botpress-prod/drain.sh', ...node.command],
+    });
+    expect(without(three.botpress, ...apart)).toEqual({
+      ...expected,
+      health: ['/opt/botpress-prod/health.sh'],
+    });
+    expect(expected.health).toEqual(['CMD', '/opt/botpress-prod/health.sh']);
+    for (const service of [two.botpress, three.botpress]) {
+      expect(service?.environment.ENVIRONMENT).toBe(environment);
+      expect(service?.environment.BP_ADMIN_EMAIL).toBe('ops@acme-bot.example.com');
+      // Production has the standard ports everywhere.
+      expect(service?.environment.EXTERNAL_URL).toBe(node.environment.EXTERNAL_URL);
+      expect(service?.environment.BP_CONFIG_HTTPSERVER_CORS_ORIGIN).toBe(
+        node.environment.BP_CONFIG_HTTPSERVER_CORS_ORIGIN,
+      );
+    }
+  });
+
+  it('migrates with one job that is otherwise the same node', () => {
+    expect(
+      Object.values(one).filter((service) => service.environment.AUTO_MIGRATE === 'true').length,
+    ).toBeGreaterThan(0);
+    for (const [services, job] of [
+      [two, two.migrate],
+      [three, three['job botpress-migrate']],
+    ] as const) {
+      const serving = services.botpress;
+      expect(without({ ...job!, command: [], health: undefined }, 'SERVER_ID', 'MIGRATE_SECONDS')).toEqual(
+        without({ ...serving!, command: [], health: undefined }, 'SERVER_ID'),
+      );
+      expect(job?.command).toEqual(['/opt/botpress-prod/migrate.sh']);
+    }
+  });
+
+  it.each(['nginx', 'redis', 'database-purge', 'duckling', 'language-server', 'channels', 'backup'])(
+    'runs the same %s',
+    (name) => {
+      const expected = one[name];
+      const elsewhere = name === 'redis' && changes['scaling.redis'] === 'managed';
+      // In compose a profile decides on each machine.
+      const unasked = ['duckling', 'language-server'].includes(name) && changes.nlu !== true;
+      const here = elsewhere || unasked ? undefined : expected;
+      expect(Boolean(two[name])).toBe(Boolean(here));
+      expect(Boolean(three[name])).toBe(Boolean(here));
+      if (!here) return;
+      const secretsOf = (service: Service | undefined) =>
+        service?.secrets.filter((secret) => !secret.startsWith('tls-'));
+      for (const service of [two[name], three[name]]) {
+        expect(service?.image).toBe(here.image);
+        expect(service?.user).toBe(here.user);
+        expect([service?.memory, service?.cpus]).toEqual([here.memory, here.cpus]);
+        expect([service?.readOnly, service?.capabilities]).toEqual([true, ['ALL']]);
+      }
+      expect(secretsOf(two[name])).toEqual(here.secrets);
+      expect(two[name]?.health).toEqual(here.health);
+      expect(two[name]?.command).toEqual(here.command);
+      // An init container shares the volumes of its pod; nginx' own probes ask the same page.
+      if (name !== 'channels') expect(secretsOf(three[name])).toEqual(here.secrets);
+      if (name === 'redis') expect(three[name]?.health).toEqual(here.health?.slice(1));
+      const apart = [
+        'DOMAIN',
+        'BACKUP_SCHEDULE',
+        'BACKUP_DRILL_SCHEDULE',
+        'RETENTION_DAYS',
+        'ENVIRONMENT',
+        ...CONNECTION,
+      ];
+      const plain = (service: Service | undefined) =>
+        Object.fromEntries(
+          Object.entries(without(service, ...apart).environment).filter(
+            ([key]) => !/^(NGINX_|BACKUP_(S3|GCS|AZURE|SFTP)_|CLUSTER_DOMAIN|NAMESPACE)/.test(key),
+          ),
+        );
+      expect(plain(two[name])).toEqual(plain(here));
+      expect(plain(three[name])).toEqual(plain(here));
+    },
+  );
+
+  it('runs the same PostgreSQL, or none', () => {
+    if (managed) {
+      expect(two.postgres).toBeUndefined();
+      return;
+    }
+    const { environment: variables, ...expected } = one.postgres!;
+    expect(two.postgres).toEqual({ ...expected, environment: variables });
+    const cluster = writtenObjects(kubernetes).find(({ kind }) => kind === 'Cluster')?.spec as {
+      resources: { limits: { memory: string; cpu: string } };
+      imageName: string;
+    };
+    expect([memoryOf(cluster.resources.limits.memory), cpusOf(cluster.resources.limits.cpu)]).toEqual([
+      expected.memory,
+      expected.cpus,
+    ]);
+    // The operator's own image of the same release.
+    expect(/:([\d.]+)-/.exec(cluster.imageName)?.[1]).toBe(/:([\d.]+)-/.exec(expected.image)?.[1]);
+  });
+
+  it('opens the same ports to visitors, and no other', () => {
+    const ports = (
+      parse(swarm.get(`swarm/stack.${environment}.yaml`) ?? '') as {
+        services: { nginx: { ports: { target: number; published: string }[] } };
+      }
+    ).services.nginx.ports.map(({ target, published }) => [target, settled(published)]);
+    const before = (
+      parse(compose.get(`compose.${environment}.yaml`) ?? '', { merge: true }) as {
+        services: { nginx: { ports: { target: number; published: string }[] } };
+      }
+    ).services.nginx.ports.map(({ target, published }) => [target, settled(published)]);
+    expect(ports).toEqual(before);
+    for (const path of ['swarm/stack.yaml', 'swarm/jobs.yaml'])
+      expect(swarm.get(path)).not.toMatch(/^ +ports:/m);
+    const kinds = writtenObjects(kubernetes).filter(({ kind }) => kind === 'Service');
+    for (const { spec } of kinds) expect(spec?.type ?? 'ClusterIP').toBe('ClusterIP');
+  });
+});
+
+describe('a stack', () => {
+  const files = renderFiles(on('swarm', { channels: ['web', 'slack'] }));
+  const stack = parse(files.get('swarm/stack.yaml') ?? '', { merge: true }) as {
+    services: Record<
+      string,
+      {
+        deploy: { update_config: Mapping; endpoint_mode?: string; replicas?: unknown; placement?: Mapping };
+        configs?: { source: string }[];
+        secrets?: { source: string; mode: number }[];
+      }
+    >;
+  };
+
+  it('updates one after the other, the new one first where it can, and takes failures back', () => {
+    for (const [name, { deploy }] of Object.entries(stack.services)) {
+      expect([name, deploy.update_config.failure_action]).toEqual([name, 'rollback']);
+      expect([name, deploy.update_config.parallelism]).toEqual([name, 1]);
+    }
+    expect(stack.services.botpress?.deploy.update_config.order).toBe('start-first');
+    expect(stack.services.postgres?.deploy.update_config.order).toBe('stop-first');
+    const recreate = parse(
+      renderFiles(on('swarm', { 'scaling.deployment': 'recreate' })).get('swarm/stack.yaml') ?? '',
+      { merge: true },
+    ) as typeof stack;
+    expect(recreate.services.botpress?.deploy.update_config.order).toBe('stop-first');
+  });
+
+  it('names every config and secret that it uses, and none that nobody uses', () => {
+    const jobs = parse(files.get('swarm/jobs.yaml') ?? '', { merge: true }) as typeof stack;
+    const used = [...Object.values(stack.services), ...Object.values(jobs.services)].flatMap(
+      ({ configs = [] }) => configs.map(({ source }) => source),
+    );
+    const facts = files.get('bin/lib/swarm/facts.sh') ?? '';
+    const listed = [...facts.matchAll(/^ {2}([\w.-]+)=(\S+)$/gm)].map(
+      ([, name = '', file = '']) => [name, file] as const,
+    );
+    expect(listed.map(([name]) => name).sort()).toEqual([...new Set(used)].sort());
+    for (const [, file] of listed)
+      expect([file, files.has(file.replace('/ENVIRONMENT/', '/production/'))]).toEqual([file, true]);
+  });
+});
