@@ -524,7 +524,7 @@ describe('when something else is wrong', () => {
     expect((await list()).find(({ id }) => id === stdout.trim())?.targets).toEqual({ s3: 'good' });
   });
 
-  it('the schedule tries again what failed, on the target that failed alone', async () => {
+  it('the schedule tries again what failed, on the target that failed alone, and restores the first set for trial', async () => {
     await demandDocker(['stop', '--time', '1', store]);
     const schedule = docker([
       'exec',
@@ -544,7 +544,7 @@ describe('when something else is wrong', () => {
     ]);
     const state = async () =>
       JSON.parse((await inside('cat /var/lib/backup/patience/state.json')) || '{}') as {
-        targets?: Record<string, { failed: number; sets?: number }>;
+        targets?: Record<string, { failed: number; sets?: number; drillAt?: number; drillFailed?: number }>;
       };
     await waitFor(async () => (await state()).targets?.s3?.failed === 1, {
       timeout: 40_000,
@@ -553,6 +553,12 @@ describe('when something else is wrong', () => {
     await demandDocker(['start', store]);
     await waitFor(async () => (await state()).targets?.s3?.sets === 1, { timeout: 60_000, what: 'next try' });
     expect((await state()).targets).toMatchObject({ local: { failed: 0, sets: 1 }, s3: { failed: 0 } });
+    // The first set is restored for trial at once.
+    await waitFor(async () => (await state()).targets?.s3?.drillAt !== undefined, {
+      timeout: 120_000,
+      what: 'first trial restore',
+    });
+    expect((await state()).targets?.s3?.drillFailed).toBe(0);
     await inside(
       "for pid in $(grep -lsa 'backup.sh.schedul[e]' /proc/[0-9]*/cmdline | cut -d/ -f3); do tr '\\0' '\\n' </proc/$pid/environ 2>/dev/null | grep -q ^DEPLOYMENT=patience && kill $pid; done; rm -r /backups/patience-*",
     );
