@@ -73,7 +73,12 @@ export function deriveEnvironments(answers: Answers): Environment[] {
       // The tutorial's values; production asks the most before it answers.
       confidence: answer.confidence ?? (development ? 0.3 : production ? 0.8 : 0.7),
       origins: [...new Set([externalUrl, ...answers.access.embed])],
-      profiles: [...(answers.nlu ? ['nlu'] : []), ...(tls === 'letsencrypt' ? ['letsencrypt'] : [])],
+      profiles: [
+        ...(answers.nlu ? ['nlu'] : []),
+        ...(tls === 'letsencrypt' ? ['letsencrypt'] : []),
+        // Ten more containers are too much for a laptop.
+        ...(answers.monitoring && !development ? ['monitoring'] : []),
+      ],
       composeFile: `compose.${answer.name}.yaml`,
       variablesFile: `.env.${answer.name}`,
     };
