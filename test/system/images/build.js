@@ -54,18 +54,26 @@ export async function buildImages(names = []) {
     await execute(path.join(here, 'base/build.sh'), [BASE_TAG, baseHash]);
     built.push(BASE_TAG);
   }
-  built.push(
-    ...(await buildChanged(
-      wanted.filter(({ base }) => !base),
-      baseHash,
-    )),
-  );
-  built.push(
-    ...(await buildChanged(
-      wanted.filter(({ base }) => base),
-      baseHash,
-    )),
-  );
+  try {
+    built.push(
+      ...(await buildChanged(
+        wanted.filter(({ base }) => !base),
+        baseHash,
+      )),
+    );
+    built.push(
+      ...(await buildChanged(
+        wanted.filter(({ base }) => base),
+        baseHash,
+      )),
+    );
+  } finally {
+    for (const made of outputs.values()) {
+      const folder = await made.catch(() => undefined);
+      if (folder) await rm(path.dirname(folder), { recursive: true, force: true });
+    }
+    outputs.clear();
+  }
   return built;
 }
 

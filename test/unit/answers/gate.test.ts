@@ -28,6 +28,7 @@ const documented = {
   },
   ci: 'github',
   monitoring: true,
+  gateway: { enabled: false, requestsPerMinute: 60 },
   alerts: {
     slack: true,
     email: ['ops@acme.example'],
