@@ -440,7 +440,10 @@ function service({ errorRate, responseTimeMs }: AlertSettings): Alert[] {
       severity,
       for: patience,
       expr: `botpress:errors:ratio_${long} > ${round(factor * (1 - OBJECTIVE))} and botpress:errors:ratio_${short} > ${round(factor * (1 - OBJECTIVE))} and botpress:requests:rate_${long} * ${secondsOf(long)} > ${LEAST_REQUESTS}`,
-      summary: `Failed requests use up the error budget ${factor} times too fast`,
+      summary:
+        factor > 1
+          ? `Failed requests use up the error budget ${factor} times too fast`
+          : 'Failed requests use up the whole error budget',
       description: `{{ $value | humanizePercentage }} of visitors' requests failed within ${long}: ${share} of what ${round(100 - OBJECTIVE * 100)} % of 30 days allow.`,
       silencedBy: [...unavailable, ...BURNS.slice(0, index).map((faster) => `ErrorBudgetBurn${faster.name}`)],
       runbook: {
