@@ -425,8 +425,8 @@ function service({ errorRate, responseTimeMs }: AlertSettings): Alert[] {
     'bin/status {env}',
   ];
   const burns = BURNS.map<Alert>(({ name, share, long, short, factor, severity, for: patience }, index) => {
-    const step = long.endsWith('d') ? '10m' : '1m';
-    const span = { '1h': 70, '6h': 380, '1d': 150, '3d': 450 }[long];
+    const step = long === '1h' ? '1m' : '10m';
+    const span = { '1h': 70, '6h': 40, '1d': 150, '3d': 450 }[long];
     const at = { '1h': '65m', '6h': '370m', '1d': '1500m', '3d': '4500m' }[long];
     const share5xx = Math.min(1, factor * (1 - OBJECTIVE));
     const perStep = step === '10m' ? 600 : 60;
@@ -440,7 +440,10 @@ function service({ errorRate, responseTimeMs }: AlertSettings): Alert[] {
       severity,
       for: patience,
       expr: `botpress:errors:ratio_${long} > ${round(factor * (1 - OBJECTIVE))} and botpress:errors:ratio_${short} > ${round(factor * (1 - OBJECTIVE))} and botpress:requests:rate_${long} * ${secondsOf(long)} > ${LEAST_REQUESTS}`,
-      summary: `Failed requests use up the error budget ${factor} times too fast`,
+      summary:
+        factor > 1
+          ? `Failed requests use up the error budget ${factor} times too fast`
+          : 'Failed requests use up the whole error budget',
       description: `{{ $value | humanizePercentage }} of visitors' requests failed within ${long}: ${share} of what ${round(100 - OBJECTIVE * 100)} % of 30 days allow.`,
       silencedBy: [...unavailable, ...BURNS.slice(0, index).map((faster) => `ErrorBudgetBurn${faster.name}`)],
       runbook: {
@@ -662,13 +665,14 @@ function resources({ memoryUsage, owner, database, backupRole, redis }: AlertSet
       },
       test: {
         at: '420m',
+        step: '10m',
         firing: {
-          [`node_filesystem_avail_bytes${file}`]: `${40 * gigabyte}-${gigabyte / 20}x430`,
-          [`node_filesystem_size_bytes${file}`]: `${100 * gigabyte}x430`,
+          [`node_filesystem_avail_bytes${file}`]: `${40 * gigabyte}-${gigabyte / 2}x43`,
+          [`node_filesystem_size_bytes${file}`]: `${100 * gigabyte}x43`,
         },
         quiet: {
-          [`node_filesystem_avail_bytes${file}`]: `${40 * gigabyte}-${gigabyte / 1000}x430`,
-          [`node_filesystem_size_bytes${file}`]: `${100 * gigabyte}x430`,
+          [`node_filesystem_avail_bytes${file}`]: `${40 * gigabyte}-${gigabyte / 100}x43`,
+          [`node_filesystem_size_bytes${file}`]: `${100 * gigabyte}x43`,
         },
       },
     },
@@ -923,8 +927,9 @@ function backups({ gap, drillGap }: { gap: number; drillGap: number }): Alert[] 
       },
       test: {
         at: '150m',
+        step: '10m',
         firing: {},
-        quiet: { [`botpress_backup_last_success_timestamp_seconds${target}`]: '0x160' },
+        quiet: { [`botpress_backup_last_success_timestamp_seconds${target}`]: '0x16' },
       },
     },
     {

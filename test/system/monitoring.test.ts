@@ -25,7 +25,7 @@ import {
 } from './engine/setup.ts';
 import { Stack } from './stack.ts';
 
-jest.setTimeout(240_000);
+jest.setTimeout(420_000);
 
 const name = `monitoring-test-${process.pid}`;
 const container = (service: string) => `${stack.project}-${service}-1`;

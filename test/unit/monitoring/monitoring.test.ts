@@ -132,7 +132,6 @@ describe.each([
     );
     const own = commands.map((line) => /^bin\/\S+/.exec(line)?.[0]).filter((name) => name !== undefined);
     expect(own.length).toBeGreaterThan(alerts.length);
-    // What the other parts write, and the operations service, have their own names.
     for (const name of own) expect([...files.keys()]).toContain(name);
     expect(text).not.toMatch(/[{}]env|\{node\}/);
   });
@@ -145,8 +144,6 @@ describe.each([
           Object.keys((parse(read(files, path), { merge: true }) as { services: object }).services),
         ),
     );
-    // Comes with the service itself.
-    services.add('operations');
     const named = [
       ...read(files, 'docs/alerts.md').matchAll(
         /^bin\/(?:logs|compose) production (?:exec |restart )?([a-z-]+)/gm,
@@ -212,8 +209,12 @@ describe.each([
   it('services are hardened, published on the loopback address alone, and mount no folder of the host', () => {
     const { services, networks } = composeOf(files);
     const own = Object.entries(services).filter(([, { image }]) => image);
+    // Started after everything that visitors need.
+    const companions = [
+      ...read(files, 'bin/lib/parts/monitoring.sh').matchAll(/^COMPANIONS\[\w+\]='([^']*)'/gm),
+    ];
     expect(own.map(([name]) => name).sort()).toEqual(
-      /='([^']*)'/.exec(read(files, 'bin/lib/parts/monitoring.sh'))?.[1]?.split(' ').sort(),
+      companions.flatMap(([, names = '']) => names.split(' ')).sort(),
     );
     for (const [name, service] of own) {
       expect(service).toMatchObject({
