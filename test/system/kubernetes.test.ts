@@ -1,4 +1,4 @@
-import { mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
+import { chmodSync, mkdirSync, mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterAll, beforeAll, describe, expect, it } from '@jest/globals';
@@ -13,7 +13,7 @@ import {
 } from '../unit/scale/cluster.ts';
 import { matrix, on } from '../unit/scale/matrix.ts';
 import { withAnswers } from '../unit/answers/sample.ts';
-import { demand, demandDocker, docker } from './engine/setup.ts';
+import { demand, demandDocker, docker, run } from './engine/setup.ts';
 
 const command = join(import.meta.dirname, '../../dist/src/cli.js');
 const scratch = mkdtempSync(join(tmpdir(), 'botpress-prod-kubernetes-'));
@@ -149,5 +149,95 @@ describe.each(Object.entries(matrix))('%s', (name, changes) => {
     expect(stdout).toContain('syntax is ok');
     expect(stdout).toContain('server botpress.acme-bot-production.svc.cluster.local:3000 resolve');
     expect(stdout).toMatch(/resolver (?!\$)\S+.* valid=5s/);
+  });
+});
+
+/** Every script of a repository. */
+function scriptsOf(folder: string): string[] {
+  return readdirSync(folder, { recursive: true, withFileTypes: true })
+    .filter((entry) => entry.isFile())
+    .map((entry) => join(entry.parentPath, entry.name))
+    .filter((path) => path.endsWith('.sh') || readFileSync(path, 'utf8').startsWith('#!'));
+}
+
+it.each(['kubernetes', 'swarm'] as const)(
+  'writes shell for %s that passes shellcheck and shfmt',
+  async (target) => {
+    const folder = join(scratch, `shell-${target}`);
+    const answers = `${folder}.json`;
+    writeFileSync(
+      answers,
+      JSON.stringify(
+        withAnswers(on(target, { channels: ['web', 'slack'], edition: 'pro', 'scaling.replicas': 2 })),
+      ),
+    );
+    await demand(process.execPath, [command, folder, '--yes', '--answers', answers]);
+    const scripts = scriptsOf(folder);
+    expect(scripts.some((path) => path.endsWith(`bin/${target}`))).toBe(true);
+    await demand('shellcheck', ['--external-sources', ...scripts], { cwd: folder });
+    expect((await demand('shfmt', ['-d', '-i', '2', '-ci', '-bn', ...scripts], { cwd: folder })).stdout).toBe(
+      '',
+    );
+    for (const name of target === 'swarm' ? ['swarm'] : ['kubernetes', 'kubernetes-secrets']) {
+      const { code, stdout } = await run(join(folder, 'bin', name), ['--help'], { cwd: folder });
+      expect([code, stdout]).toEqual([0, expect.stringContaining(`Usage: bin/${name}`)]);
+      expect((await run(join(folder, 'bin', name), ['--nonsense'], { cwd: folder })).code).toBe(2);
+    }
+  },
+);
+
+describe('bin/kubernetes-secrets', () => {
+  const folder = join(scratch, 'secrets');
+  const tools = join(scratch, 'tools');
+  const record = join(scratch, 'record');
+
+  beforeAll(async () => {
+    const answers = `${folder}.json`;
+    const changes = { environments: ['development'], 'backup.targets': [], channels: ['web', 'slack'] };
+    writeFileSync(answers, JSON.stringify(withAnswers(on('kubernetes', changes))));
+    await demand(process.execPath, [command, folder, '--yes', '--answers', answers]);
+    // There is no cluster: what would go to one is written down. The objects are made by the real kubectl.
+    const real = (await demand('bash', ['-c', 'command -v kubectl'])).stdout.trim();
+    mkdirSync(tools);
+    writeFileSync(
+      join(tools, 'kubectl'),
+      `#!/bin/sh
+[ "$1" != create ] || exec ${real} "$@"
+printf '%s\\n' "$*" >>${record}.calls
+case "$*" in *' apply '*) printf -- '---\\n' >>${record}.yaml; cat >>${record}.yaml ;; esac
+`,
+    );
+    chmodSync(join(tools, 'kubectl'), 0o755);
+  });
+
+  it('brings every secret into the cluster, and shows none', async () => {
+    const path = `${tools}:${process.env.PATH ?? ''}`;
+    const { code, stdout, stderr } = await run(join(folder, 'bin/kubernetes-secrets'), ['development'], {
+      cwd: folder,
+      env: { PATH: path },
+    });
+    expect([code, code === 0 ? '' : stderr]).toEqual([0, '']);
+    const made = parseObjects(readFileSync(`${record}.yaml`, 'utf8')).filter(Boolean);
+    expect(made.map(({ metadata }) => metadata.name)).toEqual([
+      'botpress-secrets',
+      'postgres-owner',
+      'postgres-superuser',
+    ]);
+    const decode = (text = '') => Buffer.from(text, 'base64').toString();
+    const read = (name: string) => readFileSync(join(folder, 'secrets/development', name), 'utf8');
+    for (const [name, value] of Object.entries(made[0]?.data ?? {}))
+      expect([name, decode(value)]).toEqual([name, read(name)]);
+    expect(Object.keys(made[0]?.data ?? {})).toContain('channels-support.env');
+    // A line end would be part of the password.
+    expect(decode(made[1]?.data?.password)).toBe(read('botpress-password').trim());
+    expect(decode(made[2]?.data?.username)).toBe('postgres');
+    const shown = [
+      stdout,
+      stderr,
+      readFileSync(`${record}.calls`, 'utf8'),
+      JSON.stringify(made.map(({ metadata }) => metadata)),
+    ].join();
+    for (const name of ['app-secret', 'admin-password', 'postgres-password', 'botpress-password'])
+      expect([name, shown.includes(read(name).trim())]).toEqual([name, false]);
   });
 });

@@ -20,7 +20,14 @@ const documented = {
   access: { admin: ['192.0.2.0/24', '2001:db8::/32'], embed: ['https://www.acme.example'] },
   database: { rowLevelSecurity: true, retentionDays: 90 },
   nlu: true,
-  scaling: { target: 'compose', replicas: 1, deployment: 'blue-green' },
+  scaling: {
+    target: 'compose',
+    replicas: 1,
+    deployment: 'blue-green',
+    ingress: 'ingress',
+    database: 'cluster',
+    redis: 'cluster',
+  },
   backup: {
     targets: ['local', 's3'],
     schedule: '0 3 * * *',
