@@ -28,12 +28,12 @@ describe('a change of version in community edition', () => {
   let rollouts: Rollouts;
   beforeAll(async () => {
     rollouts = await startStack('rollout-versions', 19280, '12.31.8');
+    await rollouts.say('early', 'hello');
   });
   afterAll(async () => rollouts?.stack.destroy());
 
   it('says so politely, dumps, migrates and opens', async () => {
     const { stack } = rollouts;
-    await rollouts.say('early', 'hello');
     const run = rollouts.start('12.31.9');
     await run.reach('start');
     const page = await stack.fetch('/lite/support/', { headers: { accept: 'text/html' } });
