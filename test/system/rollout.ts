@@ -128,8 +128,8 @@ export class Rollouts {
   async history(): Promise<DeploymentRecord[]> {
     const { stdout } = await this.stack.demandBin('deploy', 'history', '--json');
     return stdout
-      .trim()
       .split('\n')
+      .filter(Boolean)
       .map((line) => JSON.parse(line) as DeploymentRecord);
   }
 
