@@ -2,7 +2,7 @@ import { afterAll, beforeAll, describe, expect, it, jest } from '@jest/globals';
 import { existsSync, mkdirSync, readFileSync, statSync } from 'node:fs';
 import { join } from 'node:path';
 import { demand, sleep, startEngine } from './engine/setup.ts';
-import { makeVariants, removeVariants, startStack, type Rollouts } from './rollout.ts';
+import { makeVariants, removeVariants, startStack, STEPS, type Rollouts } from './rollout.ts';
 
 jest.setTimeout(600_000);
 
@@ -28,12 +28,12 @@ describe('a change of version in community edition', () => {
   let rollouts: Rollouts;
   beforeAll(async () => {
     rollouts = await startStack('rollout-versions', 19280, '12.31.8');
+    await rollouts.say('early', 'hello');
   });
   afterAll(async () => rollouts?.stack.destroy());
 
   it('says so politely, dumps, migrates and opens', async () => {
     const { stack } = rollouts;
-    await rollouts.say('early', 'hello');
     const run = rollouts.start('12.31.9');
     await run.reach('start');
     const page = await stack.fetch('/lite/support/', { headers: { accept: 'text/html' } });
@@ -102,7 +102,7 @@ describe('a change of version in community edition', () => {
 
   it('is repaired by the next run when it is killed, at every step', async () => {
     const before = (await rollouts.history()).length;
-    const steps = ['close', 'stop', 'dump', 'start', 'gate', 'open'];
+    const steps = STEPS.maintenance ?? [];
     for (const step of steps) {
       const run = rollouts.start('12.31.9', '--wait');
       await run.reach(step);

@@ -234,7 +234,7 @@ export class Load {
         let { status, body } = await visitor.say(text);
         if (status === 400) {
           await waitFor(() => visitor.socketId !== socketId, {
-            timeout: 5000,
+            timeout: 30_000,
             what: `end of the socket: ${body.slice(0, 100)}`,
             every: 20,
           });

@@ -20,6 +20,12 @@ import { Stack } from './stack.ts';
 /** Knobs of the stand-in that shorten its start: what is tested here is the rollout. */
 const FAST = { STANDIN_LISTEN_MS: '500', STANDIN_READY_MS: '1200', STANDIN_MESSAGING_MS: '300' };
 
+/** The steps of each way, in their order. */
+export const STEPS: Record<string, readonly string[]> = {
+  overlap: ['freeze', 'start', 'gate', 'switch', 'drain', 'stop'],
+  maintenance: ['close', 'stop', 'dump', 'change', 'start', 'gate', 'open'],
+};
+
 /** Tags of `botpress/server`, each with variables that are baked into it. */
 export async function makeVariants(variants: Record<string, Record<string, string>>): Promise<void> {
   for (const [tag, variables] of Object.entries(variants)) {
@@ -122,8 +128,8 @@ export class Rollouts {
   async history(): Promise<DeploymentRecord[]> {
     const { stdout } = await this.stack.demandBin('deploy', 'history', '--json');
     return stdout
-      .trim()
       .split('\n')
+      .filter(Boolean)
       .map((line) => JSON.parse(line) as DeploymentRecord);
   }
 
@@ -171,8 +177,19 @@ export class Rollouts {
 
   /** The step that a running deployment has got to, or that a killed one left. */
   step(): string {
-    const journal = this.stateFile('rollout');
-    return existsSync(journal) ? (/^step=(.*)$/m.exec(readFileSync(journal, 'utf8'))?.[1] ?? '') : '';
+    return /^step=(.*)$/m.exec(this.journal())?.[1] ?? '';
+  }
+
+  /** Whether the step that is written down is this one or a later one: some are over in a moment. */
+  hasReached(step: string): boolean {
+    const way = /^way=(.*)$/m.exec(this.journal())?.[1] ?? '';
+    const steps = STEPS[way] ?? [];
+    return steps.includes(step) && steps.indexOf(this.step()) >= steps.indexOf(step);
+  }
+
+  private journal(): string {
+    const file = this.stateFile('rollout');
+    return existsSync(file) ? readFileSync(file, 'utf8') : '';
   }
 
   /** Starts a deployment as the head of a process group of its own. */
@@ -200,7 +217,7 @@ export class Run {
     this.ended = new Promise((resolve) => this.child.on('exit', (code) => resolve(code)));
   }
 
-  /** Waits until the deployment gets to a step of its own, after the repair of what an earlier one left. */
+  /** Waits until the deployment gets to a step of its own, or past it, after the repair of what an earlier one left. */
   async reach(step: string): Promise<void> {
     const owner = this.rollouts.stateFile('lock.owner');
     await waitFor(
@@ -208,9 +225,8 @@ export class Run {
         if (this.child.exitCode !== null) throw new Error(`the deployment ended with ${this.child.exitCode}`);
         if (!existsSync(owner) || !readFileSync(owner, 'utf8').endsWith(`process ${this.child.pid}\n`))
           return false;
-        const now = this.rollouts.step();
-        this.isUnderWay ||= now === '';
-        return this.isUnderWay && now === step;
+        this.isUnderWay ||= this.rollouts.step() === '';
+        return this.isUnderWay && this.rollouts.hasReached(step);
       },
       { timeout: 120_000, what: `step ${step}`, every: 10 },
     );
