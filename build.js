@@ -36,12 +36,17 @@ async function compileTemplates() {
   rmSync(module);
   const rows = templateNames().map((name) => {
     const text = readFileSync(join(root, 'templates', `${name}.ejs`), 'utf8');
-    return `${JSON.stringify(name)}: ${compileTemplate(text, name).toString()}`;
+    const isStatic = !text.includes('<%');
+    return `${JSON.stringify(name)}: ${isStatic ? JSON.stringify(text) : compileTemplate(text, name).toString()}`;
   });
   return `const templates = {\n${rows.join(',\n')}\n};
 export function findTemplate(name) {
   if (!Object.hasOwn(templates, name)) throw new Error('no such template: ' + name);
-  return templates[name];
+  const template = templates[name];
+  return typeof template === 'string' ? () => template : template;
+}
+export function isStatic(name) {
+  return typeof templates[name] === 'string';
 }`;
 }
 

@@ -10,6 +10,7 @@ const rows: readonly Artefact[] = [
   { template: 'monitoring/prometheus/_environment_.yml' },
   ...['rules/recordings', 'rules/alerts', 'tests/minutes', 'tests/days'].map((name) => ({
     template: `monitoring/prometheus/${name}.yml`,
+    closed: true,
   })),
   { template: 'monitoring/blackbox.yml' },
 
@@ -21,7 +22,7 @@ const rows: readonly Artefact[] = [
   // Grafana
   { template: 'monitoring/grafana/provisioning/datasources/prometheus.yml' },
   { template: 'monitoring/grafana/provisioning/dashboards/files.yml' },
-  ...DASHBOARDS.map((name) => ({ template: `monitoring/grafana/dashboards/${name}.json` })),
+  ...DASHBOARDS.map((name) => ({ template: `monitoring/grafana/dashboards/${name}.json`, closed: true })),
 
   // Inside containers
   { template: 'monitoring/botpress/container-metrics.sh', mode: executable },

@@ -3,7 +3,7 @@ import type { Bot, Deployment } from '../deployment/deployment.ts';
 import type { Environment } from '../deployment/environments.ts';
 import { escapeFor, formatOf } from './format.ts';
 import type { Kind, PlannedFile } from './plan.ts';
-import { findTemplate } from './templates.ts';
+import { findTemplate, isStatic } from './templates.ts';
 
 /** What one rendering of a row sees. */
 export interface Locals {
@@ -26,6 +26,8 @@ export interface Artefact {
   /** Permission bits; 0o644 when absent. */
   mode?: number;
   when?: (locals: Locals) => boolean;
+  /** Shows choices and numbers alone, no text that a user wrote. Templates that show nothing at all need not say so. */
+  closed?: boolean;
 }
 
 /** Renders the rows of a part. Throws when a template shows something undefined; the message names the template. */
@@ -46,6 +48,7 @@ export function renderArtefacts(
           kind: row.kind ?? 'managed',
           mode: row.mode ?? 0o644,
           template,
+          ...((row.closed ?? isStatic(template)) && { closed: true }),
           content: renderTemplate(template, path, locals),
         };
       });

@@ -16,6 +16,10 @@ export interface PlannedFile {
   mode: number;
   /** Template that made it, relative to `templates/`; for secrets, the name of the secret. */
   template: string;
+  /**
+   * Shows nothing that a user wrote: no answer can break its format, so that the tests check it for every run at once.
+   */
+  closed?: boolean;
   /** Final text, UTF-8. A secret that already exists on disk is never replaced by it. */
   content: string;
 }
