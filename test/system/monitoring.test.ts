@@ -230,9 +230,10 @@ beforeAll(async () => {
 
 afterAll(async () => {
   clearInterval(visits);
-  await stack?.destroy();
   slackServer?.close();
-  await new Promise<void>((resolve) => (mailServer ? mailServer.close(() => resolve()) : resolve()));
+  slackServer?.closeAllConnections();
+  mailServer?.close();
+  await stack?.destroy();
 });
 
 describe('what is written', () => {
