@@ -1,7 +1,7 @@
 import { chmodSync, mkdirSync, mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
-import { afterAll, beforeAll, describe, expect, it } from '@jest/globals';
+import { afterAll, beforeAll, describe, expect, it, jest } from '@jest/globals';
 import {
   danglingReferences,
   parseObjects,
@@ -14,6 +14,8 @@ import {
 import { matrix, on } from '../unit/scale/matrix.ts';
 import { withAnswers } from '../unit/answers/sample.ts';
 import { demand, demandDocker, docker, run } from './engine/setup.ts';
+
+jest.setTimeout(180_000);
 
 const command = join(import.meta.dirname, '../../dist/src/cli.js');
 const scratch = mkdtempSync(join(tmpdir(), 'botpress-prod-kubernetes-'));

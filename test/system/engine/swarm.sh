@@ -2,7 +2,7 @@
 # A second Docker engine for the tests on a Swarm, in a network namespace of its own: a Swarm changes networks and packet
 # filters of its machine, and the first engine serves other tests meanwhile.
 #
-#   swarm.sh start IMAGE...   start it if need be, make it a Swarm of one, bring the images over from the first engine; prints
+#   swarm.sh start IMAGE...   start it if need be, make it a fresh Swarm of one, bring the images over from the first engine; prints
 #                             `export DOCKER_HOST=...` and `export SWARM_ADDRESS=...`, where published ports are reached
 #   swarm.sh stop             end exactly this engine with all that runs on it, and take the namespace away; images stay
 set -euo pipefail
@@ -24,8 +24,11 @@ start() {
   # Inside, engine.sh does the rest: everything of an engine is in its folder.
   nsenter --net="/var/run/netns/$namespace" env "BOTPRESS_PROD_WORK=$swarm" "$here/engine.sh" start 7>&- >/dev/null
   export DOCKER_HOST=unix://$swarm/docker.sock
-  [[ $(docker info --format '{{.Swarm.LocalNodeState}}') == active ]] \
-    || docker swarm init --advertise-addr "$inside" >/dev/null
+  # What a former run left would be found again by the next one.
+  docker swarm leave --force >/dev/null 2>&1 || true
+  docker ps --all --quiet | xargs --no-run-if-empty docker rm --force --volumes >/dev/null
+  docker volume ls --quiet | xargs --no-run-if-empty docker volume rm --force >/dev/null
+  docker swarm init --advertise-addr "$inside" >/dev/null
   local missing=() image
   for image in "$@"; do
     [[ $(id_of "$first" "$image") == "$(id_of "$DOCKER_HOST" "$image")" ]] || missing+=("$image")
