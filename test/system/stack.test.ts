@@ -1,5 +1,5 @@
 import { afterAll, beforeAll, describe, expect, it, jest } from '@jest/globals';
-import { mkdirSync, readFileSync, writeFileSync } from 'node:fs';
+import { mkdirSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { demand, demandDocker, fetchFrom, startEngine, waitFor } from './engine/setup.ts';
 import { Visitor } from './engine/visitor.ts';
@@ -30,14 +30,6 @@ const cases: Case[] = [
     environment: staging,
     services: ['nginx', 'botpress-blue', 'postgres', 'database-purge', 'backup', 'operations'],
     isAdmitted: true,
-    // Grafana cannot be had from Debian; test/system/monitoring.test.ts starts the rest.
-    prepare: async (stack) => {
-      const file = join(stack.folder, `.env.${stack.environment}`);
-      writeFileSync(
-        file,
-        readFileSync(file, 'utf8').replace('COMPOSE_PROFILES=monitoring', 'COMPOSE_PROFILES='),
-      );
-    },
   },
   {
     title: 'community, recreate, provided certificate, all channels',
