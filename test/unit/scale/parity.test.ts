@@ -205,7 +205,7 @@ describe.each(Object.entries(matrix))('%s', (_, changes) => {
       [...files].filter(
         ([path]) =>
           /^(botpress|nginx|database|redis|backup)\//.test(path) &&
-          !/kustomization|migrate\.sh|drain\.sh|parts\//.test(path),
+          !/kustomization|migrate\.sh|drain\.sh|content\.sh|parts\//.test(path),
       );
     expect(shared(swarm)).toEqual(shared(compose));
     expect(shared(kubernetes)).toEqual(shared(compose));
@@ -293,9 +293,14 @@ describe.each(Object.entries(matrix))('%s', (_, changes) => {
       ];
       const plain = (service: Service | undefined) =>
         Object.fromEntries(
-          Object.entries(without(service, ...apart).environment).filter(
-            ([key]) => !/^(NGINX_|BACKUP_(S3|GCS|AZURE|SFTP)_|CLUSTER_DOMAIN|NAMESPACE)/.test(key),
-          ),
+          Object.entries(service?.environment ?? {})
+            // What .env.<environment> may say otherwise is a default in compose; elsewhere it comes from there.
+            .map(([key, value]) => [key.replace(/^DEFAULT_/, 'BACKUP_'), value] as const)
+            .filter(
+              ([key]) =>
+                !apart.includes(key) &&
+                !/^(NGINX_|BACKUP_(S3|GCS|AZURE|SFTP)_|CLUSTER_DOMAIN|NAMESPACE)/.test(key),
+            ),
         );
       expect(plain(two[name])).toEqual(plain(here));
       expect(plain(three[name])).toEqual(plain(here));
