@@ -78,9 +78,11 @@ export interface Outcome {
   changes: readonly Change[];
 }
 
+const titles = { swarm: 'the Swarm', kubernetes: 'Kubernetes' };
+
 /** What the user does next: the exact commands, in order, then what they need beforehand. */
 export function describeNextSteps(deployment: Deployment, outcome: Outcome, paint: Paint): string[] {
-  const { firstEnvironment, production, channels } = deployment;
+  const { firstEnvironment, production, channels, target } = deployment;
   const { directory, isFirst, isInGit, changes } = outcome;
   const commit = `git add --all && git commit --message "${isFirst ? 'Set up the stack' : 'Update the stack'}"`;
   const steps: (readonly [command: string, purpose: string])[] = [
@@ -92,6 +94,11 @@ export function describeNextSteps(deployment: Deployment, outcome: Outcome, pain
     ...(isFirst || isInGit ? [[commit, ''] as const] : []),
     ['./bin/up', `starts ${firstEnvironment.name} at ${firstEnvironment.externalUrl}`],
     ['./bin/check', 'runs the production checklist'],
+    ...(target === 'compose'
+      ? []
+      : [
+          [`./bin/${target} up ${production.name}`, `deploys to ${titles[target]}: docs/scaling.md`] as const,
+        ]),
   ];
   const secrets = `secrets/${production.name}`;
   const notes = [
