@@ -6,6 +6,7 @@ const executable = 0o755;
 const onCompose = ({ deployment }: Locals) => deployment.target === 'compose';
 
 const steps = [
+  'announce',
   'checks',
   'dump',
   'journal',
@@ -26,6 +27,7 @@ export const artefacts: readonly Artefact[] = [
   { template: 'bin/deploy', mode: executable, when: onCompose },
   { template: 'bin/rollback', mode: executable, when: onCompose },
   ...steps.map((step) => ({ template: `bin/lib/rollout/${step}.sh`, when: onCompose })),
+  { template: 'bin/lib/checks/team.sh', when: onCompose },
 
   // nginx: what a rollout switches without a reload
   { template: 'nginx/_environment_/parts/deploy.conf', when: onCompose },
