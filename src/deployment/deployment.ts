@@ -89,8 +89,16 @@ export interface Deployment {
   pipeline: Pipeline;
 }
 
-/** Everything that follows from the answers. Pure: same answers, same deployment. */
+const derived = new WeakMap<Answers, Deployment>();
+
+/** Everything that follows from the answers. Pure: same answers, same deployment. A run asks several times. */
 export function deriveDeployment(answers: Answers): Deployment {
+  const known = derived.get(answers) ?? derive(answers);
+  derived.set(answers, known);
+  return known;
+}
+
+function derive(answers: Answers): Deployment {
   const { replicas, deployment: rollout, target } = answers.scaling;
   const blueGreen = rollout === 'blue-green';
   const pro = answers.edition === 'pro';
