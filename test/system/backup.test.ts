@@ -127,7 +127,7 @@ beforeAll(async () => {
   const [httpPort, httpsPort] = [await findFreePort(), await findFreePort()];
   const environment = { name: 'staging', domain: 'localhost', httpPort, httpsPort };
   stack = await Stack.generate(
-    { environments: [environment], backup: { targets: allTargets } },
+    { environments: [environment], backup: { targets: allTargets }, monitoring: false },
     environment,
     name,
   );
@@ -630,7 +630,7 @@ describe('when something else is wrong', () => {
       ],
       ...[
         '--tmpfs',
-        '/small:uid=999,gid=999,size=20m',
+        '/small:uid=999,gid=999,size=8m',
         '--env',
         'BACKUP_WORK=/small',
         '--env',

@@ -7,7 +7,7 @@ import { Load, type Span } from './load.ts';
 import { startStack, type Rollouts } from './rollout.ts';
 
 /** Deployments in a row under load, about half a minute each. */
-const ROUNDS = Number(process.env.ROLLOUTS ?? 10);
+const ROUNDS = Number(process.env.ROLLOUTS ?? 4);
 const VISITORS = 5;
 
 jest.setTimeout(120_000 + ROUNDS * 90_000);

@@ -219,7 +219,7 @@ beforeAll(async () => {
   visits = setInterval(() => void stack.fetch('/lite/support/').catch(() => undefined), 1000);
   await Promise.all([
     waitFor(async () => (await query('sum(probe_success{job="status"})'))[0]?.value[1] === '2', {
-      timeout: 60_000,
+      timeout: 150_000,
       what: 'figures',
     }),
     demand(path('bin/backup'), ['create', 'staging'], { cwd: stack.folder }).then(() =>
@@ -421,7 +421,7 @@ describe('the alerts', () => {
   /** Both receivers have a message with the text. */
   const arrives = (text: string) =>
     waitFor(() => slack.some((body) => body.includes(text)) && mail.some((body) => body.includes(text)), {
-      timeout: 60_000,
+      timeout: 150_000,
       what: `message "${text}" at both receivers`,
       every: 500,
     });

@@ -64,6 +64,7 @@ export async function startStack(
       domain: 'bot.acme.example',
       environments: ['development', environment, 'production'],
       backup: { targets: [] },
+      monitoring: false,
       ...answers,
     },
     environment,
