@@ -96,7 +96,7 @@ function measureCommand() {
     { name: '`node -e 0`', args: () => ['-e', '0'] },
     { name: '`botpress-prod --version`', limit: 1.3, args: () => [command, '--version'] },
     { name: '`botpress-prod --help`', args: () => [command, '--help'] },
-    { name: '`botpress-prod DIR --yes`, first run', limit: 4, args: () => [command, makeFolder(), '--yes'] },
+    { name: '`botpress-prod DIR --yes`, first run', limit: 3, args: () => [command, makeFolder(), '--yes'] },
     { name: '`botpress-prod DIR --yes`, nothing to do', limit: 4, args: () => [command, existing, '--yes'] },
     { name: '`botpress-prod check`', limit: 4, args: () => [command, 'check', existing] },
     { name: '`botpress-prod diff`', limit: 4, args: () => [command, 'diff', existing] },
