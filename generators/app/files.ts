@@ -1,3 +1,4 @@
+import { NGINX_PAGES, NGINX_SNIPPETS } from '../../src/deployment/nginx.ts';
 import type { Artefact, Locals } from '../../src/rendering/artefact.ts';
 
 const executable = 0o755;
@@ -20,29 +21,9 @@ export const artefacts: readonly Artefact[] = [
 
   // nginx
   ...all(['nginx', 'active-upstream', '_environment_/server', '_environment_/real-ip'], 'nginx/*.conf'),
-  ...all(
-    [
-      'admin-access',
-      'admin-only',
-      'affinity',
-      'asset-cache',
-      'asset',
-      'bulk',
-      'limits',
-      'log',
-      'paths',
-      'policies',
-      'proxy-headers',
-      'proxy',
-      'refused-paths',
-      'security-headers',
-      'tls',
-      'upstream',
-    ],
-    'nginx/snippets/*.conf',
-  ),
-  ...all(['too-large', 'too-many', 'unavailable'], 'nginx/pages/*.html'),
-  ...all(['too-large', 'too-many', 'unavailable'], 'nginx/pages/*.json'),
+  ...all([...NGINX_SNIPPETS, 'upstream'], 'nginx/snippets/*.conf'),
+  ...all(NGINX_PAGES, 'nginx/pages/*.html'),
+  ...all(NGINX_PAGES, 'nginx/pages/*.json'),
   { template: 'nginx/start.d/50-certificate.sh', mode: executable },
   {
     template: 'nginx/lego/renew.sh',

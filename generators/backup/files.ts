@@ -1,3 +1,4 @@
+import { BACKUP_SCRIPTS } from '../../src/deployment/backup.ts';
 import type { Artefact } from '../../src/rendering/artefact.ts';
 
 const executable = 0o755;
@@ -9,23 +10,7 @@ const rows: readonly Artefact[] = [
   { template: 'backup/Dockerfile' },
   { template: 'backup/recipients.txt', kind: 'seeded' },
   { template: 'backup/backup.sh', mode: executable },
-  ...[
-    'create',
-    'database',
-    'drill',
-    'output',
-    'parts',
-    'prepare',
-    'publish',
-    'restore',
-    'retention',
-    'schedule',
-    'sets',
-    'settings',
-    'signals',
-    'targets',
-    'verify',
-  ].map((name) => ({ template: `backup/lib/${name}.sh` })),
+  ...BACKUP_SCRIPTS.map((name) => ({ template: `backup/lib/${name}.sh` })),
   { template: 'backups/.gitignore' },
 
   // Commands

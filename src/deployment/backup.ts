@@ -20,6 +20,25 @@ export interface Backup {
   image: string;
 }
 
+/** Scripts of the job in `backup/lib/`, without `.sh`: every engine mounts the same. */
+export const BACKUP_SCRIPTS = [
+  'create',
+  'database',
+  'drill',
+  'output',
+  'parts',
+  'prepare',
+  'publish',
+  'restore',
+  'retention',
+  'schedule',
+  'sets',
+  'settings',
+  'signals',
+  'targets',
+  'verify',
+] as const;
+
 /** Raised when `backup/Dockerfile` changes, so that a machine builds the image again. */
 const IMAGE_REVISION = 1;
 

@@ -1,3 +1,5 @@
+import { BACKUP_SCRIPTS } from './backup.ts';
+import { NGINX_PAGES, NGINX_SNIPPETS } from './nginx.ts';
 import type { Answers, IngressKind } from './answers.ts';
 import type { Bot } from './deployment.ts';
 import type { Channel } from './channels.ts';
@@ -321,21 +323,6 @@ function listConfigs(
     ...['entrypoint.sh', 'health.sh', 'database.sh', 'channels.sh', 'migrate.sh', 'drain.sh'],
     ...content.map(({ path }) => path),
   ]);
-  const snippets = [
-    ...[
-      'admin-access',
-      'admin-only',
-      'affinity',
-      'asset-cache',
-      'asset',
-      'bulk',
-      'limits',
-      'log',
-      'paths',
-      'policies',
-    ],
-    ...['proxy-headers', 'proxy', 'refused-paths', 'security-headers', 'tls'],
-  ];
   const sql = [
     ...[
       'passwords',
@@ -348,32 +335,14 @@ function listConfigs(
     ],
     ...['state', 'tables', ...(withChannels ? ['channels'] : [])],
   ];
-  const library = [
-    ...[
-      'create',
-      'database',
-      'drill',
-      'output',
-      'parts',
-      'prepare',
-      'publish',
-      'restore',
-      'retention',
-      'schedule',
-    ],
-    ...['sets', 'settings', 'signals', 'targets', 'verify'],
-  ];
   return {
     botpress,
     nginx: [
       config('nginx/nginx.conf', '/etc/nginx/nginx.conf'),
       config('swarm/nginx/upstream.conf', '/etc/nginx/snippets/upstream.conf'),
       ...below('nginx', '/etc/nginx', [
-        ...snippets.map((name) => `snippets/${name}.conf`),
-        ...['too-large', 'too-many', 'unavailable'].flatMap((name) => [
-          `pages/${name}.html`,
-          `pages/${name}.json`,
-        ]),
+        ...NGINX_SNIPPETS.map((name) => `snippets/${name}.conf`),
+        ...NGINX_PAGES.flatMap((name) => [`pages/${name}.html`, `pages/${name}.json`]),
       ]),
       config('nginx/${ENVIRONMENT}/server.conf', '/etc/nginx/environment/server.conf'),
       config('nginx/${ENVIRONMENT}/real-ip.conf', '/etc/nginx/environment/real-ip.conf'),
@@ -396,7 +365,7 @@ function listConfigs(
     lego: below('nginx/lego', '/opt/lego', ['renew.sh']),
     backup: below('backup', '/opt/backup', [
       ...['backup.sh', 'recipients.txt'],
-      ...library.map((name) => `lib/${name}.sh`),
+      ...BACKUP_SCRIPTS.map((name) => `lib/${name}.sh`),
     ]),
   };
 }
