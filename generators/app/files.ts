@@ -1,3 +1,4 @@
+import { DATABASE_STATEMENTS } from '../../src/deployment/database.ts';
 import { NGINX_PAGES, NGINX_SNIPPETS } from '../../src/deployment/nginx.ts';
 import type { Artefact, Locals } from '../../src/rendering/artefact.ts';
 
@@ -33,20 +34,7 @@ export const artefacts: readonly Artefact[] = [
 
   // PostgreSQL and Redis
   ...all(['postgresql', 'pg_hba'], 'database/*.conf'),
-  ...all(
-    [
-      'passwords',
-      'privileges',
-      'purge',
-      'roles',
-      'row-level-security',
-      'row-level-security-undo',
-      'secure',
-      'state',
-      'tables',
-    ],
-    'database/sql/*.sql',
-  ),
+  ...all(DATABASE_STATEMENTS, 'database/sql/*.sql'),
   { template: 'database/sql/channels.sql', when: hasChannels },
   ...all(['init/10-roles', 'purge', 'secure'], 'database/*.sh', { mode: executable }),
   { template: 'database/sync-channels.sh', mode: executable, when: hasChannels },

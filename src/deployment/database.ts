@@ -1,5 +1,18 @@
 /** The database of an environment: roles, limits and the connection budget. */
 
+/** Statements in database/sql that every deployment has; with channels there is one more. */
+export const DATABASE_STATEMENTS = [
+  'passwords',
+  'privileges',
+  'purge',
+  'roles',
+  'row-level-security',
+  'row-level-security-undo',
+  'secure',
+  'state',
+  'tables',
+] as const;
+
 export type RoleName = 'owner' | 'backup' | 'readonly' | 'monitor' | 'purge';
 
 export interface Role {

@@ -6,14 +6,13 @@ import { createServer as createHttpServer } from 'node:http';
 import { createServer, type AddressInfo, type Server } from 'node:net';
 import { tmpdir } from 'node:os';
 import { dirname, join } from 'node:path';
-import type { Answers } from '../../src/deployment/answers.ts';
 import { deriveDeployment } from '../../src/deployment/deployment.ts';
 import { renderArtefacts } from '../../src/rendering/artefact.ts';
+import { answersWith } from './answers/sample.ts';
 
 jest.setTimeout(60_000);
 
-const answers: Answers = {
-  name: 'acme-bot',
+const answers = answersWith({
   domain: 'bot.acme.example',
   contact: 'ops@acme.example',
   bots: ['support', 'help-desk'],
@@ -22,23 +21,12 @@ const answers: Answers = {
   environments: ['production'],
   channels: ['web', 'slack', 'twilio', 'smooch'],
   tls: 'self-signed',
-  access: { admin: [], embed: [] },
-  database: { rowLevelSecurity: false, retentionDays: 0 },
-  nlu: false,
-  scaling: {
-    target: 'compose',
-    replicas: 1,
-    deployment: 'recreate',
-    ingress: 'ingress',
-    database: 'cluster',
-    redis: 'cluster',
-  },
-  backup: { targets: [], schedule: '0 3 * * *', retention: { daily: 1, weekly: 1, monthly: 1 } },
+  'database.retentionDays': 0,
+  'scaling.deployment': 'recreate',
+  'backup.targets': [],
   ci: 'none',
   monitoring: false,
-  gateway: { enabled: false, requestsPerMinute: 60 },
-  alerts: { slack: false, email: [], errorRate: 0.05, responseTimeMs: 5000, memoryUsage: 0.9 },
-};
+});
 
 const templates = [
   'botpress/entrypoint.sh',
