@@ -130,8 +130,11 @@ export function send(
 ): Promise<number | undefined> {
   return new Promise((resolve, reject) => {
     let text = '';
-    const socket = connect({ host, port }, () => socket.write(bytes));
-    const timer = setTimeout(() => socket.end(), patience);
+    let timer: NodeJS.Timeout | undefined;
+    const socket = connect({ host, port }, () => {
+      socket.write(bytes);
+      timer = setTimeout(() => socket.end(), patience);
+    });
     socket.setTimeout(15_000, () => socket.destroy(new Error('neither an answer nor an end')));
     socket.on('data', (chunk) => {
       text += chunk.toString('latin1');
