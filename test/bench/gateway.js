@@ -11,7 +11,7 @@
 // once, so that the difference is the gateway's own. Needs npm and its registry, or --folder.
 import { spawn, spawnSync } from 'node:child_process';
 import { createHash, randomBytes } from 'node:crypto';
-import { mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
+import { mkdtempSync, openSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import http from 'node:http';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
@@ -77,10 +77,10 @@ function buildService() {
   return join(folder, 'operations');
 }
 
-/** Starts a program that prints its port in its first line. */
-function start(/** @type {string[]} */ args, /** @type {Record<string, string>} */ env) {
+/** Starts a program of Node. @param {'pipe' | number} output where its standard output goes */
+function start(/** @type {string[]} */ args, /** @type {Record<string, string>} */ env, output) {
   const child = spawn(process.execPath, args, {
-    stdio: ['ignore', 'pipe', 'inherit'],
+    stdio: ['ignore', output, 'inherit'],
     env: { PATH: process.env.PATH, ...env },
   });
   children.push(child);
@@ -97,7 +97,7 @@ async function startBot() {
     server.keepAliveTimeout = 60_000;
     server.listen(0, '127.0.0.1', () => console.log(server.address().port));
   `;
-  const child = start(['-e', program], {});
+  const child = start(['-e', program], {}, 'pipe');
   return new Promise((resolve) => child.stdout.once('data', (line) => resolve(Number(line))));
 }
 
@@ -105,16 +105,16 @@ async function startGateway(/** @type {string} */ folder, /** @type {number} */ 
   const keys = join(scratch, 'keys');
   writeFileSync(keys, `bench ${createHash('sha256').update(key).digest('hex')}\n`);
   const [port, internalPort] = [await freePort(), await freePort()];
-  const child = start([join(folder, 'dist/bundle/gateway.mjs')], {
+  const env = {
     NODE_ENV: 'production',
     PORT: String(port),
     INTERNAL_PORT: String(internalPort),
     BOTPRESS_URL: `http://127.0.0.1:${botPort}`,
     GATEWAY_KEYS_FILE: keys,
     GATEWAY_REQUESTS_PER_MINUTE: '1000000',
-  });
-  // Its log, which it writes as in production.
-  child.stdout.resume();
+  };
+  // It writes its log as in production, and the client has no work with it.
+  const child = start([join(folder, 'dist/bundle/gateway.mjs')], env, openSync(join(scratch, 'log'), 'w'));
   for (let tries = 0; ; tries++) {
     const status = await send(port).catch(() => 0);
     if (status === 200) return { port, child };
