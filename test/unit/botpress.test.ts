@@ -6,13 +6,13 @@ import { createServer as createHttpServer } from 'node:http';
 import { createServer, type AddressInfo, type Server } from 'node:net';
 import { tmpdir } from 'node:os';
 import { dirname, join } from 'node:path';
-import type { Answers } from '../../src/deployment/answers.ts';
+import { parseAnswers } from '../../generators/gate.ts';
 import { deriveDeployment } from '../../src/deployment/deployment.ts';
 import { renderArtefacts } from '../../src/rendering/artefact.ts';
 
 jest.setTimeout(60_000);
 
-const answers: Answers = {
+const answers = parseAnswers({
   name: 'acme-bot',
   domain: 'bot.acme.example',
   contact: 'ops@acme.example',
@@ -38,7 +38,7 @@ const answers: Answers = {
   monitoring: false,
   gateway: { enabled: false, requestsPerMinute: 60 },
   alerts: { slack: false, email: [], errorRate: 0.05, responseTimeMs: 5000, memoryUsage: 0.9 },
-};
+});
 
 const templates = [
   'botpress/entrypoint.sh',

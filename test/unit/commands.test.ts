@@ -15,7 +15,7 @@ import {
 import { createServer, type AddressInfo } from 'node:net';
 import { tmpdir } from 'node:os';
 import { dirname, join } from 'node:path';
-import type { Answers } from '../../src/deployment/answers.ts';
+import { parseAnswers } from '../../generators/gate.ts';
 import { deriveDeployment } from '../../src/deployment/deployment.ts';
 import { renderArtefacts } from '../../src/rendering/artefact.ts';
 
@@ -38,7 +38,7 @@ const templates = [
   ...libraries,
 ].map((template) => ({ template }));
 
-const answers: Answers = {
+const answers = parseAnswers({
   name: 'acme-bot',
   domain: 'bot.acme.example',
   contact: 'ops@acme.example',
@@ -68,7 +68,7 @@ const answers: Answers = {
   monitoring: false,
   gateway: { enabled: false, requestsPerMinute: 60 },
   alerts: { slack: false, email: [], errorRate: 0.05, responseTimeMs: 5000, memoryUsage: 0.9 },
-};
+});
 
 /**
  * Stands in for the engine: notes each call and the environment that matters, and has whatever was started healthy.

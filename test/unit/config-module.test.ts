@@ -12,6 +12,7 @@ import {
 import { tmpdir } from 'node:os';
 import { dirname, join, relative } from 'node:path';
 import type { Answers } from '../../src/deployment/answers.ts';
+import { parseAnswers } from '../../generators/gate.ts';
 import { deriveDeployment } from '../../src/deployment/deployment.ts';
 import { renderArtefacts } from '../../src/rendering/artefact.ts';
 import { checkPlan } from '../../src/rendering/check.ts';
@@ -22,7 +23,7 @@ jest.setTimeout(180_000);
 const root = join(import.meta.dirname, '../..');
 const templates = join(root, 'templates/app');
 
-const answers: Answers = {
+const answers = parseAnswers({
   name: 'acme-bot',
   domain: 'bot.acme.example',
   contact: 'ops@acme.example',
@@ -48,7 +49,7 @@ const answers: Answers = {
   monitoring: true,
   gateway: { enabled: false, requestsPerMinute: 60 },
   alerts: { slack: false, email: [], errorRate: 0.05, responseTimeMs: 5000, memoryUsage: 0.9 },
-};
+});
 
 /** Answers whose configuration modules differ most from each other. */
 const deployments: Record<string, Answers> = {

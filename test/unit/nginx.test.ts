@@ -2,6 +2,7 @@ import { readdirSync } from 'node:fs';
 import { join } from 'node:path';
 import { describe, expect, it } from '@jest/globals';
 import type { Answers } from '../../src/deployment/answers.ts';
+import { parseAnswers } from '../../generators/gate.ts';
 import { deriveDeployment } from '../../src/deployment/deployment.ts';
 import { renderArtefacts } from '../../src/rendering/artefact.ts';
 import { checkPlan } from '../../src/rendering/check.ts';
@@ -11,7 +12,7 @@ const rows = readdirSync(join(templates, 'nginx'), { recursive: true, encoding: 
   .filter((name) => name.endsWith('.ejs'))
   .map((name) => ({ template: `nginx/${name.slice(0, -'.ejs'.length)}` }));
 
-const base: Answers = {
+const base = parseAnswers({
   name: 'acme-bot',
   domain: 'bot.acme.example',
   contact: 'ops@acme.example',
@@ -37,7 +38,7 @@ const base: Answers = {
   monitoring: false,
   gateway: { enabled: false, requestsPerMinute: 60 },
   alerts: { slack: false, email: [], errorRate: 0.05, responseTimeMs: 5000, memoryUsage: 0.9 },
-};
+});
 const cluster: Partial<Answers> = {
   edition: 'pro',
   scaling: {
