@@ -18,7 +18,7 @@ export const foreignFiles = {
       - ./data:/botpress/data
       - media:/botpress/media
     depends_on:
-      - postgres
+      postgres: { condition: service_healthy }
     networks:
       - botpress_network
 
@@ -30,6 +30,10 @@ export const foreignFiles = {
       - POSTGRES_PASSWORD=\${DB_PASSWORD}
     volumes:
       - postgres_data:/var/lib/postgresql/data
+    healthcheck:
+      test: [CMD, pg_isready, -q, -h, 127.0.0.1, -U, bot_owner, -d, botpress]
+      interval: 1s
+      retries: 60
     networks:
       - botpress_network
 
