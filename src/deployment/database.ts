@@ -30,6 +30,9 @@ export interface Role {
 
 export interface Database {
   name: string;
+  /** As the containers reach it. */
+  host: string;
+  port: number;
   /** Pool of each Botpress process (tarn options of `DATABASE_POOL`). */
   pool: { min: number; max: number };
   /** Connections that one Botpress node may open. */
@@ -87,6 +90,8 @@ export function deriveDatabase(nodes: number, rowLevelSecurity: boolean, retenti
   const limits = Object.values(roles).reduce((sum, { connectionLimit }) => sum + connectionLimit, 0);
   return {
     name: 'botpress',
+    host: 'postgres',
+    port: 5432,
     pool: POOL,
     connectionsPerNode,
     maxConnections: Math.ceil((limits + RESERVE) / 10) * 10,
