@@ -590,7 +590,8 @@ function service({ errorRate, responseTimeMs }: AlertSettings): Alert[] {
       // Failed requests of nginx have alerts of their own.
       expr: 'sum by (service) (increase(log_lines_total{level="error",service!="nginx"}[15m])) > 100',
       summary: '{{ $labels.service }} logs many errors',
-      description: '{{ $value | humanize }} error lines of {{ $labels.service }} within a quarter of an hour.',
+      description:
+        '{{ $value | humanize }} error lines of {{ $labels.service }} within a quarter of an hour.',
       silencedBy: [...unavailable, 'ErrorsLogged', 'RedisDown'],
       runbook: {
         meaning: 'Something fails again and again; whether visitors notice, the other alerts say.',

@@ -52,7 +52,10 @@ async function speak(script: string, { service, project = stack.project, options
     ...['--label', `com.docker.compose.project=${project}`],
     ...['--label', `com.docker.compose.service=${service}`],
     ...['--log-driver', 'json-file'],
-    ...Object.entries({ ...logOptions, ...options }).flatMap(([key, value]) => ['--log-opt', `${key}=${value}`]),
+    ...Object.entries({ ...logOptions, ...options }).flatMap(([key, value]) => [
+      '--log-opt',
+      `${key}=${value}`,
+    ]),
     ...['node:24.21.0-trixie-slim', 'node', '-e', script],
   ]);
   return id;
@@ -94,7 +97,16 @@ beforeAll(async () => {
     'x-hardening': { logging: { options: Record<string, string> } };
   };
   logOptions = compose['x-hardening'].logging.options;
-  await stack.demandBin('compose', '--profile', 'monitoring', 'up', '--detach', '--wait', 'loki', 'log-agent');
+  await stack.demandBin(
+    'compose',
+    '--profile',
+    'monitoring',
+    'up',
+    '--detach',
+    '--wait',
+    'loki',
+    'log-agent',
+  );
 });
 
 afterAll(async () => {
@@ -145,7 +157,9 @@ describe('a line', () => {
     await Promise.all(
       services.map((service) => {
         const own = spoken.filter(([of]) => of === service).map(([, , line]) => line);
-        return speak(`for (const line of ${JSON.stringify(own)}) console.log(line)`, { service: `${service}-x` });
+        return speak(`for (const line of ${JSON.stringify(own)}) console.log(line)`, {
+          service: `${service}-x`,
+        });
       }),
     );
     const colourless = (text: string) => text.replace(/\x1b\[\d+m/g, '');
@@ -162,7 +176,8 @@ describe('a line', () => {
   });
 
   it('has its stack trace with it', async () => {
-    const trace = 'Error: no flow\n    at run (/botpress/flow.js:1:2)\n    at next (/botpress/a.js:3:4) {\n  code: 7\n}';
+    const trace =
+      'Error: no flow\n    at run (/botpress/flow.js:1:2)\n    at next (/botpress/a.js:3:4) {\n  code: 7\n}';
     await speak(
       `console.log('before'); console.error(${JSON.stringify(trace)}); console.log('after "quoted" \\\\ \\u00e4');`,
       { service: 'tracing' },
