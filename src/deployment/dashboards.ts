@@ -356,7 +356,10 @@ function logs(): Panel[] {
   return [
     number('Lines an hour', 'short', `sum(increase(${LINES}[1h]))`),
     number('Errors an hour', 'short', `sum(increase(${LINES}{level="error"}[1h])) or vector(0)`),
-    number('Lines that wait for Loki', 'short', `sum(${LOG_OUTPUT.waiting})`, { value: 10_000, worse: 'above' }),
+    number('Lines that wait for Loki', 'short', `sum(${LOG_OUTPUT.waiting})`, {
+      value: 10_000,
+      worse: 'above',
+    }),
     lines('Lines', 'cpm', {
       expr: `sum by (service) (rate(${LINES}[5m])) * 60`,
       legend: '{{service}}',

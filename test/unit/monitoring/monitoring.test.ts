@@ -168,9 +168,7 @@ describe.each([
       ...alerts.map(({ expr }) => expr),
       ...rulesOf(files, 'recordings').map(({ expr }) => expr),
       ...dashboards.flatMap((path) =>
-        (
-          JSON.parse(read(files, path)) as { panels: { type: string; targets: { expr: string }[] }[] }
-        ).panels
+        (JSON.parse(read(files, path)) as { panels: { type: string; targets: { expr: string }[] }[] }).panels
           .filter(({ type }) => type !== 'logs')
           .flatMap(({ targets }) => targets.map(({ expr }) => expr)),
       ),
@@ -307,9 +305,7 @@ describe('the logs', () => {
     const source = parse(read(files, 'monitoring/grafana/provisioning/datasources/loki.yml')) as {
       datasources: { uid: string; url: string }[];
     };
-    expect(source.datasources).toEqual([
-      expect.objectContaining({ uid: 'loki', url: 'http://loki:3100' }),
-    ]);
+    expect(source.datasources).toEqual([expect.objectContaining({ uid: 'loki', url: 'http://loki:3100' })]);
     expect(agent).toContain('url("http://loki:3100/loki/api/v1/push")');
     const loki = parse(read(files, 'monitoring/loki/loki.yml')) as {
       server: { http_listen_port: number };

@@ -53,7 +53,10 @@ function read(body) {
   demand(Array.isArray(parsed.streams) && parsed.streams.length > 0, 'streams is no list, or empty');
   return parsed.streams.flatMap((entry) => {
     demand(isObject(entry), 'a stream is no object');
-    demand(Object.keys(entry).sort().join() === 'stream,values', `keys of a stream: ${Object.keys(entry).join()}`);
+    demand(
+      Object.keys(entry).sort().join() === 'stream,values',
+      `keys of a stream: ${Object.keys(entry).join()}`,
+    );
     const labels = entry.stream;
     demand(isObject(labels), 'labels are no object');
     const names = Object.keys(labels);
@@ -102,7 +105,10 @@ const server = createServer((request, response) => {
   const { pathname } = new URL(request.url, 'http://loki');
   if (request.method === 'GET' && pathname === '/ready') return answer(200, 'ready\n');
   if (request.method === 'GET' && pathname === '/metrics')
-    return answer(200, `loki_lines_taken_total ${counts.taken}\nloki_pushes_refused_total ${counts.refused}\n`);
+    return answer(
+      200,
+      `loki_lines_taken_total ${counts.taken}\nloki_pushes_refused_total ${counts.refused}\n`,
+    );
   if (pathname !== '/loki/api/v1/push') return answer(404, 'not found\n');
   if (request.method !== 'POST') return answer(405);
   if (ailing) return answer(503, 'at least 1 live replicas required, could only find 0\n');
