@@ -83,9 +83,9 @@ const VISITORS = 'class=~"webchat|converse|webhooks"';
 
 /** What the log agent counts of its way to Loki. */
 export const LOG_OUTPUT = {
-  delivered: 'syslogng_output_events_total{id="loki",result="delivered"}',
-  dropped: 'syslogng_output_events_total{id="loki",result="dropped"}',
-  waiting: 'syslogng_output_events_total{id="loki",result="queued"}',
+  delivered: 'syslogng_output_events_total{id="d_loki#0",result="delivered"}',
+  dropped: 'syslogng_output_events_total{id="d_loki#0",result="dropped"}',
+  waiting: 'syslogng_output_events_total{id="d_loki#0",result="queued"}',
 };
 
 const DAY = 86_400;
@@ -597,9 +597,9 @@ function service({ errorRate, responseTimeMs }: AlertSettings): Alert[] {
         meaning: 'Something fails again and again; whether visitors notice, the other alerts say.',
         commands: [
           'bin/status {env}',
-          'bin/logs {env} --since 30m --tail all | grep -i -E "error|fatal" | tail -n 50',
+          'bin/logs {env} postgres --since 30m --tail all | grep -i -E "error|fatal" | tail -n 50',
         ],
-        mend: 'In Grafana, the dashboard "Logs" with this service and level error: the line that comes most often is the one to mend.',
+        mend: 'With the service of the alert in place of postgres; or in Grafana, the dashboard "Logs" with this service and level error: the line that comes most often is the one to mend.',
       },
       test: {
         at: '20m',
