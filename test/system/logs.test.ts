@@ -171,7 +171,7 @@ describe('a line', () => {
   it('has its stack trace after it, each frame as an error', async () => {
     const trace = 'Error: no flow\n    at run (/botpress/flow.js:1:2)\n    at next (/botpress/a.js:3:4)';
     await speak(
-      `console.log('before'); console.error(${JSON.stringify(trace)}); console.log('after "quoted" \\\\ \\u00e4');`,
+      `console.log('before'); console.log(${JSON.stringify(trace)}); console.log('after "quoted" \\\\ \\u00e4');`,
       { service: 'tracing' },
     );
     await arrive('tracing', 5);

@@ -105,10 +105,9 @@ const server = createServer((request, response) => {
   const { pathname } = new URL(request.url, 'http://loki');
   if (request.method === 'GET' && pathname === '/ready') return answer(200, 'ready\n');
   if (request.method === 'GET' && pathname === '/metrics')
-    return answer(
-      200,
-      `loki_lines_taken_total ${counts.taken}\nloki_pushes_refused_total ${counts.refused}\n`,
-    );
+    return response
+      .writeHead(200, { 'content-type': 'text/plain; version=0.0.4' })
+      .end(`loki_lines_taken_total ${counts.taken}\nloki_pushes_refused_total ${counts.refused}\n`);
   if (pathname !== '/loki/api/v1/push') return answer(404, 'not found\n');
   if (request.method !== 'POST') return answer(405);
   if (ailing) return answer(503, 'at least 1 live replicas required, could only find 0\n');
