@@ -150,6 +150,10 @@ const kubernetes: readonly Artefact[] = [
     'kustomization.yaml',
     'rules.yaml',
   ]),
+  ...rows(all(onKubernetes, withMonitoring), 'kubernetes/components/alerts', [
+    'kustomization.yaml',
+    'rules.yaml',
+  ]),
   ...rows(all(onKubernetes, withMonitoring, ownDatabase), 'kubernetes/components/monitoring', [
     'postgres-metrics-service.yaml',
     'postgres-monitor.yaml',

@@ -82,6 +82,7 @@ describe.each(Object.entries(matrix))('%s', (name, changes) => {
       file,
       text
         .replace('# - external-secrets', '- external-secrets')
+        .replace('# - ../../components/alerts', '- ../../components/alerts')
         .replace(/^ {2}- (ingress|gateway)$/m, `  - ${other}`),
     );
     const objects = await build(overlay);
@@ -96,6 +97,9 @@ describe.each(Object.entries(matrix))('%s', (name, changes) => {
       ),
     );
     for (const secret of used.filter((each) => beforehand.includes(each))) expect(made).toContain(secret);
+    expect(
+      objects.filter(({ kind }) => kind === 'PrometheusRule').map(({ metadata }) => metadata.name),
+    ).toEqual(changes.monitoring === false ? [] : ['botpress', 'botpress-alerts']);
     expect(objects.some(({ kind }) => kind === (other === 'gateway' ? 'HTTPRoute' : 'Ingress'))).toBe(true);
   });
 
