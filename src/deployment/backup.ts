@@ -18,6 +18,8 @@ export interface Backup {
   minimum: number;
   /** Image of the job, built from `backup/Dockerfile` where no registry has it. */
   image: string;
+  /** Scripts in `backup/lib/`, without `.sh`. */
+  scripts: readonly string[];
 }
 
 /** Scripts of the job in `backup/lib/`, without `.sh`: every engine mounts the same. */
@@ -59,5 +61,6 @@ export function deriveBackup({ backup }: Answers): Backup {
     retention: backup.retention,
     minimum: MINIMUM,
     image: `botpress-prod-backup:${release}-${IMAGE_REVISION}`,
+    scripts: BACKUP_SCRIPTS,
   };
 }
