@@ -172,6 +172,7 @@ const swarm: readonly Artefact[] = [
   { template: 'botpress/drain.sh', mode: executable, when: onSwarm },
   { template: 'bin/swarm', mode: executable, when: onSwarm },
   ...rows(onSwarm, 'bin/lib/swarm', ['facts.sh', 'stack.sh']),
+  { template: 'bin/lib/swarm/backup.sh', when: all(onSwarm, withBackup) },
 ];
 
 /** What the scale part writes: nothing where everything runs on one machine. */
