@@ -107,6 +107,9 @@ const kubernetes: readonly Artefact[] = [
     mode: executable,
   }),
 
+  ...rows(all(onKubernetes, withBackup), 'kubernetes/backup-tools', ['kustomization.yaml', 'job.yaml']),
+  ...rows(all(onKubernetes, withBackup), 'kubernetes/backup-tools', ['tools.sh'], { mode: executable }),
+
   // Each environment
   ...rows(onKubernetes, overlay, [
     'kustomization.yaml',
@@ -134,7 +137,10 @@ const kubernetes: readonly Artefact[] = [
     'external-secrets/postgres-superuser.yaml',
     'secure-database/kustomization.yaml',
   ]),
-  { template: `${overlay}/external-secrets/backup.yaml`, when: all(onKubernetes, withBackup) },
+  ...rows(all(onKubernetes, withBackup), overlay, [
+    'external-secrets/backup.yaml',
+    'backup-tools/kustomization.yaml',
+  ]),
   { template: `${overlay}/external-secrets/tls.yaml`, when: all(onKubernetes, ownCertificate) },
 
   // Commands
@@ -144,6 +150,7 @@ const kubernetes: readonly Artefact[] = [
     when: onKubernetes,
   })),
   { template: 'bin/lib/kubernetes/cluster.sh', when: onKubernetes },
+  { template: 'bin/lib/kubernetes/backup.sh', when: all(onKubernetes, withBackup) },
 
   // For the Prometheus operator
   ...rows(all(onKubernetes, withMonitoring), 'kubernetes/components/monitoring', [
