@@ -320,11 +320,10 @@ describe('a stack on a Swarm', () => {
         cwd: old.folder,
       });
       id = stdout.trim();
-      cpSync(
-        join(old.folder, 'backups/staging/swarm-test-staging', id),
-        join(stack.folder, 'backups/staging/swarm-test-staging', id),
-        { recursive: true },
-      );
+      // With its owner, as rsync --archive brings it.
+      const sets = 'backups/staging/swarm-test-staging';
+      await demand('mkdir', ['-p', join(stack.folder, sets)]);
+      await demand('cp', ['--archive', join(old.folder, sets, id), join(stack.folder, sets)]);
       before.set('rows', await rows());
       before.set('files', await files());
     });
@@ -334,7 +333,7 @@ describe('a stack on a Swarm', () => {
     it('refuses a set that was tampered with, and leaves everything in force', async () => {
       const spoilt = `${id.slice(0, -6)}${id.endsWith('000000') ? '000001' : '000000'}`;
       const folder = join(stack.folder, 'backups/staging/swarm-test-staging');
-      cpSync(join(folder, id), join(folder, spoilt), { recursive: true });
+      await demand('cp', ['--archive', join(folder, id), join(folder, spoilt)]);
       const node = await botpressTasks();
       const renamed = await command('restore', spoilt, 'staging', '--yes');
       expect([renamed.code, renamed.stderr]).toEqual([3, expect.stringContaining('not signed')]);
