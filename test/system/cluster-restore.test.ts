@@ -60,7 +60,8 @@ case "$*" in
   'scale deployment/botpress --replicas=1') docker start "$NODE_botpress" ;;
   'wait pod --for=delete '*) ;;
   'rollout status deployment/botpress '*)
-    limit=\${*##*--timeout=} begin=$SECONDS
+    all=$* begin=$SECONDS
+    limit=\${all##*--timeout=}
     until [[ $(docker inspect --format '{{.State.Health.Status}}' "$NODE_botpress") == healthy ]]; do
       ((SECONDS - begin < \${limit%s})) || exit 1
       sleep 1
@@ -161,7 +162,7 @@ afterAll(async () => {
 
 it('restores a set of compose in a cluster by the same steps, and shows no key', async () => {
   const { code, stdout, stderr } = await bin('backup', 'create', 'staging');
-  expect([code, stderr]).toEqual([0, expect.anything()]);
+  expect([code, code === 0 ? '' : stderr]).toEqual([0, '']);
   const id = stdout.trim();
   const [before, uploads] = [await rows(), await files()];
   await sql("DELETE FROM msg_users; UPDATE srv_kvs SET value = 'changed'");
@@ -171,7 +172,7 @@ it('restores a set of compose in a cluster by the same steps, and shows no key',
   const watch = watchArguments();
   const restored = await bin('restore', id, 'staging', '--cluster', '--yes', '--json');
   const seen = [...watch.end(), restored.stdout, restored.stderr].join('\n');
-  expect([restored.code, restored.stderr]).toEqual([0, expect.anything()]);
+  expect([restored.code, restored.code === 0 ? '' : restored.stderr]).toEqual([0, '']);
   expect(JSON.parse(restored.stdout.trim().split('\n').at(-1) ?? '')).toMatchObject({
     result: 'restored',
     id,
@@ -185,7 +186,7 @@ it('restores a set of compose in a cluster by the same steps, and shows no key',
   const listed = await bin('backup', 'list', 'staging', '--cluster', '--json');
   expect([listed.code, listed.stdout]).toEqual([0, expect.stringContaining(id)]);
   const undone = await bin('restore', '--undo', 'staging', '--cluster', '--yes');
-  expect([undone.code, undone.stderr]).toEqual([0, expect.anything()]);
+  expect([undone.code, undone.code === 0 ? '' : undone.stderr]).toEqual([0, '']);
   expect([await rows(), await files()]).toEqual([changed, changedFiles]);
   expect((await docker(['inspect', tools])).code).toBe(1);
 });
