@@ -90,6 +90,7 @@ export async function collectAnswers(sources: Sources): Promise<Answers> {
   const isOther = (question: AnyQuestion) =>
     part !== undefined &&
     question.part !== part &&
+    !((draft.alone?.length ?? 0) > 0 && isNeededBy(question, part)) &&
     !reopened.has(question.path) &&
     valueAt(stored as Partial<Answers>, question.path) !== undefined;
   // What is used alone decides what is asked at all.

@@ -471,6 +471,16 @@ describe('botpress-prod ci beside a stack of others', () => {
     ]);
   });
 
+  it('asks the same again, with what was answered, when it runs again', async () => {
+    const first = await listAsked({ part: 'ci', alone: 'ci', flags: { 'stack.test': 'make' } });
+    const again = await listAsked({ part: 'ci', stored: first.answers });
+    expect(again.asked).toEqual([...first.asked, 'Command that tests a change (empty for none)']);
+    expect(again.answers).toEqual(first.answers);
+    const backup = { part: 'backup', alone: 'backup', found: { project: 'acme' } } as const;
+    const { asked, answers } = await listAsked(backup);
+    expect((await listAsked({ part: 'backup', stored: answers })).asked).toEqual(asked);
+  });
+
   it('names what is missing where nobody can be asked', async () => {
     expect(await runCommand(['ci', folder])).toBe(2);
     for (const flag of ['--ci', '--stack-hosts', '--stack-urls', '--stack-deploy'])
