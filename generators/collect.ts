@@ -70,9 +70,10 @@ export async function collectAnswers(sources: Sources): Promise<Answers> {
     const context: Context = { draft, ...surroundings };
     const fallback = defaultOf(question, context);
     const given = path in flags ? coerce(flags[path], fallback) : valueAt(file as Partial<Answers>, path);
-    // Once asked, the answer is what stands in the draft.
-    const kept = valueAt((asked.has(path) ? draft : stored) as Partial<Answers>, path);
     const isOpen = isAskedOf(question, context);
+    // Once asked, the answer is what stands in the draft. What nobody is asked for is found anew, not taken as it was then.
+    const isStale = reopened.has(path) && !isOpen;
+    const kept = isStale ? undefined : valueAt((asked.has(path) ? draft : stored) as Partial<Answers>, path);
     let value = given ?? kept ?? fallback;
     derived.delete(path);
     if (given === undefined && isOpen && ask && isAsked) {

@@ -19,6 +19,9 @@ const reachesServers = ({ deployment }: Locals) => deployment.pipeline.deploys |
 const isAlone = ({ deployment }: Locals) => deployment.stack !== undefined;
 const isWhole = (locals: Locals) => !isAlone(locals);
 
+/** Beside a stack of others, only backups have commands on a server. */
+const commandsServers = (locals: Locals) => reachesServers(locals) && (isWhole(locals) || drills(locals));
+
 /** Workflows of GitHub. Beside others, their names say whose they are: deploy.yml may well be there. */
 const workflows: Artefact[] = (
   [
@@ -54,7 +57,7 @@ export const artefacts: readonly Artefact[] = [
   { template: 'bin/certificate', mode: executable, when: both(anywhere, certificates) },
   { template: 'bin/push-content', mode: executable, when: both(both(anywhere, deploys), isWhole) },
   { template: 'bin/release', mode: executable, when: both(both(anywhere, deploys), isWhole) },
-  { template: 'bin/remote', mode: executable, when: both(anywhere, reachesServers) },
+  { template: 'bin/remote', mode: executable, when: both(anywhere, commandsServers) },
   { template: 'bin/lib/tools.sh', when: anywhere },
   { template: 'bin/lib/remote.sh', when: both(anywhere, reachesServers) },
   { template: 'botpress/content.sh', mode: executable, when: both(both(anywhere, deploys), isWhole) },

@@ -359,7 +359,7 @@ describe('botpress-prod ci beside a stack of others', () => {
     ...['deployment', 'environment', 'output', 'preflight', 'remote', 'tools'].map(
       (name) => `bin/lib/${name}.sh`,
     ),
-    ...['lint', 'release', 'remote', 'scan', 'smoke'].map((name) => `bin/${name}`),
+    ...['lint', 'release', 'scan', 'smoke'].map((name) => `bin/${name}`),
     'ci/compose.yaml',
     'docs/ci.md',
   ];
@@ -541,6 +541,15 @@ describe('botpress-prod ci beside a stack of others', () => {
       expect(await runCommand(['remove', 'part', 'backup', folder])).toBe(0);
       expect(await runCommand(['check', folder])).toBe(0);
       expectForeignFilesAsTheyWere();
+    });
+
+    it('sees what came to the repository between the one and the other', async () => {
+      await backup();
+      writeFileSync(join(folder, '.gitlab-ci.yml'), 'theirs: true\n');
+      expect(await run()).toBe(0);
+      expect(read('.gitlab-ci.yml')).toBe('theirs: true\n');
+      expect(stored()).toMatchObject({ ci: 'gitlab', stack: { ownPipeline: true } });
+      expect(await runCommand(['check', folder])).toBe(0);
     });
 
     it('asks for the second what the first did not need', async () => {
