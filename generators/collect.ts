@@ -36,6 +36,8 @@ export interface Sources {
   directory: string;
   /** Ask only for this part, and for what the others have not stored. */
   part?: Part;
+  /** Stored answers that nobody was asked for so far: of a part that was not used until now. */
+  reopened?: readonly string[];
   /** The part that shall be used alone, beside a stack of somebody else's, and what could be read of that stack. */
   alone?: AlonePart;
   found?: FoundStack;
@@ -54,6 +56,7 @@ export interface Sources {
  */
 export async function collectAnswers(sources: Sources): Promise<Answers> {
   const { flags, file, stored, directory, part, alone, found, ask, tell, acceptDefaults } = sources;
+  const reopened = new Set(sources.reopened);
   const surroundings = { directory, ...(alone && { alone }), ...(found && { found }) };
   const problems = [...findUnknownKeys(file), ...findUnknownKeys(stored)];
   if (problems.length > 0 && ask) throw new InputError(problems);
@@ -67,17 +70,18 @@ export async function collectAnswers(sources: Sources): Promise<Answers> {
     const context: Context = { draft, ...surroundings };
     const fallback = defaultOf(question, context);
     const given = path in flags ? coerce(flags[path], fallback) : valueAt(file as Partial<Answers>, path);
-    // Once asked, the answer is what stands in the draft.
-    const kept = valueAt((asked.has(path) ? draft : stored) as Partial<Answers>, path);
     const isOpen = isAskedOf(question, context);
+    // Once asked, the answer is what stands in the draft. What nobody is asked for is found anew, not taken as it was then.
+    const isStale = reopened.has(path) && !isOpen;
+    const kept = isStale ? undefined : valueAt((asked.has(path) ? draft : stored) as Partial<Answers>, path);
     let value = given ?? kept ?? fallback;
     derived.delete(path);
     if (given === undefined && isOpen && ask && isAsked) {
       const refuse = (answer: unknown) => refuseValue(question, coerce(answer, fallback));
       value = keepObjects(coerce(await ask(question, value, refuse), fallback), value);
       asked.add(path);
-    } else if (given === undefined && kept === undefined) {
-      if (typeof question.default === 'function') derived.add(path);
+    } else if (given === undefined && (kept === undefined || reopened.has(path))) {
+      if (kept === undefined && typeof question.default === 'function') derived.add(path);
       if (isOpen && !acceptDefaults && !ask) missing.push(flagOf(path));
     }
     setAt(draft, path, value);
@@ -87,6 +91,8 @@ export async function collectAnswers(sources: Sources): Promise<Answers> {
   const isOther = (question: AnyQuestion) =>
     part !== undefined &&
     question.part !== part &&
+    !((draft.alone?.length ?? 0) > 0 && isNeededBy(question, part)) &&
+    !reopened.has(question.path) &&
     valueAt(stored as Partial<Answers>, question.path) !== undefined;
   // What is used alone decides what is asked at all.
   const [decisive] = questions.filter(({ path }) => path === 'alone');
@@ -162,13 +168,16 @@ function dropConsequences(problems: readonly Problem[], derived: ReadonlySet<str
 }
 
 /** Whether a question concerns what is written at all. */
-function isAskedOf({ part, neededBy, onlyAlone, ask }: AnyQuestion, context: Context): boolean {
+function isAskedOf(question: AnyQuestion, context: Context): boolean {
   const alone: readonly unknown[] = context.draft.alone ?? [];
   const isConcerned =
-    alone.length === 0
-      ? !onlyAlone
-      : (neededBy?.some((name) => alone.includes(name)) ?? alone.includes(part));
-  return isConcerned && (ask?.(context) ?? true);
+    alone.length === 0 ? !question.onlyAlone : alone.some((part) => isNeededBy(question, part));
+  return isConcerned && (question.ask?.(context) ?? true);
+}
+
+/** Whether a part that is used alone needs the answer. */
+export function isNeededBy({ part, neededBy }: AnyQuestion, alone: unknown): boolean {
+  return (neededBy as readonly unknown[] | undefined)?.includes(alone) ?? part === alone;
 }
 
 /** The default of a question in a context. Beside a stack of somebody else's, parts that are not used are absent. */
@@ -178,7 +187,8 @@ export function defaultOf(question: AnyQuestion, context: Context): unknown {
   if (alone.length > 0) {
     const presence = presences[part];
     if (presence?.path === question.path && !alone.includes(part)) return presence.absent;
-    if (defaultAlone !== undefined) return defaultAlone;
+    if (defaultAlone !== undefined)
+      return typeof defaultAlone === 'function' ? defaultAlone(context) : defaultAlone;
   }
   return typeof fallback === 'function' ? fallback(context) : fallback;
 }

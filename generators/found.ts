@@ -1,6 +1,9 @@
+import { spawnSync } from 'node:child_process';
 import { existsSync, readFileSync, statSync } from 'node:fs';
 import { basename, join } from 'node:path';
 import type { FoundStack } from '../src/deployment/question.ts';
+import { isInsideGit } from '../src/repository/git.ts';
+import { deployWith } from './alone.ts';
 
 /** Compose files in the order in which compose looks for them, then names that people give theirs. */
 const COMPOSE_FILES = [
@@ -27,13 +30,15 @@ type Entries = Record<string, unknown>;
 export async function findStack(root: string): Promise<FoundStack | undefined> {
   const file = COMPOSE_FILES.map((name) => join(root, name)).find((path) => existsSync(path));
   if (file === undefined) return undefined;
+  const name = basename(file);
+  const around = { file: name, deploy: deployWith(name, false), ...findTest(root), ...findKeeper(root) };
   const { default: yaml } = await import('yaml');
   const variables = readVariables(join(root, '.env'));
   let compose: Entries;
   try {
     compose = asEntries(yaml.parse(fill(read(file), variables), { merge: true }));
   } catch {
-    return {};
+    return around;
   }
   const project = String(
     variables.get('COMPOSE_PROJECT_NAME') ??
@@ -59,12 +64,58 @@ export async function findStack(root: string): Promise<FoundStack | undefined> {
   const files = foldersOf(asEntries(botpress?.[1])).map((source) =>
     /^[./]/.test(source) ? source.replace(/\/+$/, '') : realName('volumes', source),
   );
+  const builds = services.some(([, service]) => 'build' in asEntries(service));
+  const [externalUrl] =
+    /^https?:\/\/[A-Za-z0-9.-]+(:\d{1,5})?/.exec(
+      environmentOf(asEntries(botpress?.[1])).get('EXTERNAL_URL') ?? '',
+    ) ?? [];
   return {
+    ...around,
+    ...(builds && { deploy: deployWith(name, true) }),
+    ...(externalUrl !== undefined && !/\/(localhost|127\.)/.test(externalUrl) && { externalUrl }),
     project,
     networks,
     ...(database !== undefined && { database }),
     ...(botpress && { botpress: botpress[0] }),
     ...(files.length > 0 && { files }),
+  };
+}
+
+/** A package with tests of its own; npm writes a script that only says that there are none. */
+function findTest(root: string): FoundStack {
+  const path = join(root, 'package.json');
+  if (!existsSync(path)) return {};
+  try {
+    const { test } = asEntries(asEntries(JSON.parse(read(path)))['scripts']);
+    if (typeof test !== 'string' || test.includes('no test specified')) return {};
+  } catch {
+    return {};
+  }
+  return {
+    test: existsSync(join(root, 'package-lock.json')) ? 'npm ci && npm test' : 'npm install && npm test',
+  };
+}
+
+/** Who keeps the repository, and which branch it lives on, as git and the files of pipelines say. */
+function findKeeper(root: string): FoundStack {
+  const ownPipeline = existsSync(join(root, '.gitlab-ci.yml'));
+  const isGit = isInsideGit(root);
+  const ask = (...args: string[]) =>
+    isGit ? (spawnSync('git', ['-C', root, ...args], { encoding: 'utf8' }).stdout ?? '').trim() : '';
+  // Only the host: a name of a project may say anything, and an address may hold a token.
+  const [, host = ''] = /^(?:\w+:\/\/)?(?:[^@/]*@)?([^:/]+)/.exec(ask('remote', 'get-url', 'origin')) ?? [];
+  const ci = host.includes('github')
+    ? 'github'
+    : host.includes('gitlab') || ownPipeline
+      ? 'gitlab'
+      : undefined;
+  const branch =
+    ask('symbolic-ref', '--quiet', '--short', 'refs/remotes/origin/HEAD').replace(/^origin\//, '') ||
+    ask('symbolic-ref', '--quiet', '--short', 'HEAD');
+  return {
+    ...(ci && { ci }),
+    ...(ownPipeline && { ownPipeline }),
+    ...(/^[A-Za-z0-9_]+([./-][A-Za-z0-9_]+)*$/.test(branch) && { branch }),
   };
 }
 

@@ -177,6 +177,8 @@ function findContradictions(answers: Answers): Problem[] {
         'choose another name',
       );
   reportDoubles(problems, 'environments', environments, ({ name }) => name, 'the same name twice');
+  // Beside a stack of somebody else's nothing of this is made.
+  if (answers.alone.length > 0) return problems;
   reportDoubles(
     problems,
     'environments',
@@ -221,7 +223,21 @@ function findContradictionsAlone(answers: Answers): Problem[] {
           : 'leave it out, or write a whole repository into a folder of its own',
       );
   }
-  if (environments.length > 1)
+  if (alone.includes('ci')) {
+    if (answers.ci === 'none')
+      refuse('ci', answers.ci, 'pipelines are what is used here', 'choose github or gitlab');
+    for (const [field, values] of [
+      ['stack.hosts', stack.hosts],
+      ['stack.urls', stack.urls],
+    ] as const)
+      if (values.length !== environments.length)
+        refuse(
+          field,
+          values,
+          `has ${values.length} ${values.length === 1 ? 'entry' : 'entries'} for ${environments.length} environments`,
+          'give one for each environment, in their order',
+        );
+  } else if (environments.length > 1)
     refuse(
       'environments',
       environments,

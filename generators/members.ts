@@ -1,4 +1,4 @@
-import { ALONE_PARTS, CHANNELS, type Answers } from '../src/deployment/answers.ts';
+import { CHANNELS, type Answers } from '../src/deployment/answers.ts';
 import { InputError, showValue } from '../src/deployment/errors.ts';
 import { flagOf } from '../src/deployment/question.ts';
 import { presences, setAt, valueAt } from './table.ts';
@@ -61,15 +61,15 @@ function setPart(answers: Answers, name: string, wanted: boolean): Answers {
   const isAbsent = JSON.stringify(valueAt(answers, path)) === JSON.stringify(absent);
   if (isAbsent !== wanted)
     throw refuse(wanted ? 'is there already' : 'is not there', `botpress-prod ${name} sets it anew`);
+  if (wanted && answers.alone.length > 0)
+    throw refuse('needs answers', `botpress-prod ${name} asks for them`);
   if (wanted && present === undefined)
     throw refuse('needs an answer', `botpress-prod ${name} asks for it, or takes it as --${flagOf(path)}`);
   const changed = structuredClone(answers);
   setAt(changed, path, wanted ? present : absent);
-  // Where parts are used alone, the list of them says so too. One that cannot be, the gate refuses.
+  // Where parts are used alone, the list of them says so too.
   if (answers.alone.length > 0) {
-    const others = answers.alone.filter((part) => part !== name);
-    const known = ALONE_PARTS.find((part) => part === name);
-    changed.alone = wanted && known ? [...others, known] : others;
+    changed.alone = answers.alone.filter((part) => part !== name);
     if (changed.alone.length === 0)
       throw refuse('is the only part here', 'botpress-prod eject ends the management of its files');
   }

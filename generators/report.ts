@@ -140,6 +140,9 @@ function describeStepsAlone({ alone }: Deployment): (readonly [command: string, 
           ['./bin/backup drill', 'proves that it can be restored'] as const,
         ]
       : []),
+    ...(alone.includes('ci')
+      ? [['./bin/lint', 'runs checks of a change; docs/ci.md prepares servers and settings'] as const]
+      : []),
   ];
 }
 

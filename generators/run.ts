@@ -16,12 +16,12 @@ import {
   type Changes,
   type Repository,
 } from '../src/repository/repository.ts';
-import { collectAnswers, type Asker } from './collect.ts';
+import { collectAnswers, isNeededBy, type Asker } from './collect.ts';
 import { findStack } from './found.ts';
 import { findMoves, migrateAnswers, refuseNewer } from './migrations.ts';
 import { refuseFaults, renderPlan, version } from './plan.ts';
 import { describeChanges, describeNextSteps, type Paint } from './report.ts';
-import { presences, setAt } from './table.ts';
+import { presences, questions, setAt } from './table.ts';
 
 /** One run of the generator, whatever the shell: the own command and Yeoman fill this in and walk the same road. */
 export interface Run {
@@ -85,11 +85,23 @@ export async function askAnswers(repository: Repository, run: Run): Promise<Answ
   if (ask) tell?.(`${greet(repository, directory)}\n`);
   const alone = ALONE_PARTS.find((part) => part === run.part);
   // Where nothing of this generator is yet but a compose file of others, a part that can do without the rest does.
-  const found = alone && !repository.lock && !repository.answers && (await findStack(repository.root));
+  const before = repository.answers?.['alone'];
+  const isMore = alone !== undefined && Array.isArray(before) && before.length > 0 && !before.includes(alone);
+  const isNew = !repository.lock && !repository.answers;
+  const found = alone && (isNew || isMore) ? await findStack(repository.root) : undefined;
   return collectAnswers({
     flags: run.flags,
     ...(answersFile !== undefined && { file: await readAnswersFile(answersFile) }),
     stored: besides(repository.answers, run.part),
+    // Stored as they were found, for a part that nobody wanted then.
+    ...(isMore && {
+      reopened: questions
+        .filter(
+          (question) =>
+            isNeededBy(question, alone) && !before.some((other: unknown) => isNeededBy(question, other)),
+        )
+        .map(({ path }) => path),
+    }),
     ...(alone && found && { alone, found }),
     directory: basename(repository.root),
     ...(run.part && run.part !== 'app' && { part: run.part }),
@@ -118,7 +130,7 @@ function besides(stored: Repository['answers'], part: Part | undefined): Reposit
     ]);
   const changed = structuredClone(stored ?? {});
   const presence = presences[known];
-  if (presence) setAt(changed, presence.path, presence.present);
+  if (presence) setAt(changed, presence.path, undefined);
   return { ...changed, alone: [...alone, known] };
 }
 

@@ -130,6 +130,7 @@ const NEEDED_ALONE: Record<AlonePart, readonly string[]> = {
     ...libraries(['compose', 'deployment', 'environment', 'lock', 'output', 'preflight', 'services']),
     'secrets/.gitignore',
   ],
+  ci: libraries(['deployment', 'environment', 'output', 'preflight']),
 };
 
 /** What the app part writes: the whole stack, or what parts that are used alone cannot do without. */
@@ -142,5 +143,5 @@ export const artefacts: readonly Artefact[] = [
       return isNeeded && (row.when?.(locals) ?? true);
     },
   })),
-  { template: 'state/.gitignore', when: ({ deployment }) => deployment.stack !== undefined },
+  { template: 'state/.gitignore', when: ({ deployment }) => deployment.alone.includes('backup') },
 ];

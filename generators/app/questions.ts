@@ -92,6 +92,7 @@ export const questions = questionsOf('app', [
     field: list(environment, { least: 1 }),
     default: ['development', 'staging', 'production'],
     defaultAlone: ['production'],
+    neededBy: ['ci'],
     mend: 'name at least one, like development,production',
   },
   {

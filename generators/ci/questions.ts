@@ -10,6 +10,7 @@ export const questions = questionsOf('ci', [
     field: oneOf(CI_SYSTEMS),
     choices: CI_SYSTEMS,
     default: 'github',
+    defaultAlone: ({ found }) => found?.ci ?? 'github',
     mend: `choose ${CI_SYSTEMS.join(', ')}`,
   },
 ]);

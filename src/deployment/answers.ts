@@ -25,7 +25,7 @@ export const ROLLOUTS = ['blue-green', 'recreate'] as const;
 export const BACKUP_TARGETS = ['local', 's3', 'gcs', 'azure', 'sftp'] as const;
 export const CI_SYSTEMS = ['github', 'gitlab', 'none'] as const;
 /** Parts that also work beside a stack which this generator did not write. */
-export const ALONE_PARTS = ['backup'] as const;
+export const ALONE_PARTS = ['backup', 'ci'] as const;
 
 export type Edition = (typeof EDITIONS)[number];
 export type ChannelName = (typeof CHANNELS)[number];
@@ -125,6 +125,22 @@ export interface Answers {
     health: string;
     /** Where Botpress keeps files: docker's names of volumes, or folders that begin with `./` or `/`. */
     files: string[];
+    /** Its compose file. */
+    file: string;
+    /** The repository has a `.gitlab-ci.yml` of its own, which includes the jobs. */
+    ownPipeline: boolean;
+    /** Branch whose commits are deployed. */
+    branch: string;
+    /** Servers, one for each environment, in their order. */
+    hosts: string[];
+    /** Where the clone of the repository is on each of them. */
+    folder: string;
+    /** Shell command that brings the commit that is checked out there into force. */
+    deploy: string;
+    /** Public addresses that answer 200 when visitors are served, one for each environment, in their order. */
+    urls: string[];
+    /** Shell command that tests a change; empty for none. */
+    test: string;
   };
 }
 

@@ -1,6 +1,6 @@
 import type { Answers, BackupTarget } from './answers.ts';
 import { IMAGES, POSTGRES_MAJOR } from './images.ts';
-import { deriveFolders, deriveStack, type Folder } from './stack.ts';
+import { deriveFolders, type Folder, type Stack } from './stack.ts';
 
 /** Backups of every environment; which targets one really uses stands in its `.env.<environment>`. */
 export interface Backup {
@@ -55,9 +55,8 @@ const DRILL_SCHEDULE = '0 5 * * 0';
 /** With fewer than three sets, a damaged newest one would leave no choice. */
 const MINIMUM = 3;
 
-export function deriveBackup(answers: Answers): Backup {
+export function deriveBackup(answers: Answers, stack?: Stack): Backup {
   const { backup } = answers;
-  const stack = deriveStack(answers);
   const [, release = String(POSTGRES_MAJOR)] = /:(\d+\.\d+)/.exec(IMAGES.postgres.reference) ?? [];
   return {
     enabled: backup.targets.length > 0,

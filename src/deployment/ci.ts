@@ -1,5 +1,6 @@
 import type { Answers } from './answers.ts';
 import type { Environment } from './environments.ts';
+import type { Stack } from './stack.ts';
 
 /** An action of GitHub, pinned: a tag can be moved to other code, a commit cannot. */
 interface Action {
@@ -53,19 +54,25 @@ export const JOB_IMAGES = {
   node: 'node:20.20.2-bookworm',
 } as const;
 
+/** An environment on a server. */
+export interface Stage extends Environment {
+  /** What visitors open. */
+  address: string;
+}
+
 /** The pipelines of the repository. */
 export interface Pipeline {
   /** Environments on servers, in the order in which a release reaches them; production is the last. */
-  stages: Environment[];
+  stages: Stage[];
   /** The last of them, which waits for an approval where it is not the only one. */
-  last?: Environment;
+  last?: Stage;
   /** The environment that a pull request starts for trial; none where a licence would be needed to start. */
   trial?: Environment;
   /** `bin/deploy` is part of the repository, and there is a server to run it on. */
   deploys: boolean;
   /** `bin/backup drill` is part of the repository, and there is a server to run it on. */
   drills: boolean;
-  /** Some server shows a certificate. */
+  /** Some server shows a certificate that `bin/certificate` knows of. */
   certificates: boolean;
   /** What stands behind `uses:`, with the version as comment. */
   uses: Record<keyof typeof ACTIONS, string>;
@@ -77,24 +84,33 @@ export interface Pipeline {
  * What the pipelines do for these answers.
  * @param environments all of them
  * @param production the one that visitors use
+ * @param stack where parts are used alone: nothing of it can be started for trial, and of its front nothing is known
  */
 export function derivePipeline(
   answers: Answers,
   environments: readonly Environment[],
   production: Environment,
+  stack?: Stack,
 ): Pipeline {
-  const servers = environments.filter(({ domain }) => domain !== 'localhost');
-  const stages = servers.filter((environment) => environment !== production);
-  if (servers.includes(production)) stages.push(production);
+  const servers = environments.filter(({ domain }) => stack !== undefined || domain !== 'localhost');
+  const stages = [
+    ...servers.filter((environment) => environment !== production),
+    ...servers.filter((environment) => environment === production),
+  ].map((environment) => ({
+    ...environment,
+    address:
+      stack?.servers.find(({ environment: name }) => name === environment.name)?.url ??
+      environment.externalUrl,
+  }));
   const last = stages.at(-1);
-  const trial = answers.edition === 'pro' ? undefined : easiest(environments);
+  const trial = answers.edition === 'pro' || stack ? undefined : easiest(environments);
   return {
     stages,
     ...(last && { last }),
     ...(trial && { trial }),
     deploys: answers.scaling.target === 'compose' && stages.length > 0,
     drills: answers.backup.targets.length > 0 && stages.length > 0,
-    certificates: stages.some(({ secure }) => secure),
+    certificates: stack === undefined && stages.some(({ secure }) => secure),
     uses: Object.fromEntries(
       Object.entries(ACTIONS).map(([key, { name, version, commit }]) => [
         key,

@@ -114,7 +114,10 @@ function derive(answers: Answers): Deployment {
   const cluster = replicas > 1;
   const environments = deriveEnvironments(answers);
   const nodes = deriveNodes(blueGreen, replicas);
-  const stack = deriveStack(answers);
+  const stack = deriveStack(
+    answers,
+    environments.map(({ name }) => name),
+  );
   const ownDatabase = deriveDatabase(
     // While a rollout that recreates stops one node, its successor may already connect.
     blueGreen ? nodes.length : nodes.length + 1,
@@ -129,7 +132,7 @@ function derive(answers: Answers): Deployment {
     credentials: `channels-${id}.env`,
     greetings: greet(id, answers.languages),
   }));
-  const backup = deriveBackup(answers);
+  const backup = deriveBackup(answers, stack);
   const monitoring = deriveMonitoring(answers, environments, database, backup, cluster);
   // The passwords of somebody else's stack are taken over from it, none is made.
   const own = stack ? [] : deriveSecrets(database, bots, channels, pro, cluster);
@@ -151,7 +154,10 @@ function derive(answers: Answers): Deployment {
     alone: answers.alone,
     ...(stack && { stack }),
     // Beside somebody else's stack a file .env.production may well be theirs.
-    settingsOf: (environment) => (stack ? `backup/${environment}.env` : `.env.${environment}`),
+    settingsOf: (environment) =>
+      stack
+        ? `${answers.alone.includes('backup') ? 'backup' : 'ci'}/${environment}.env`
+        : `.env.${environment}`,
     startCommand: stack ? 'bin/backup start' : 'bin/up',
     name: answers.name,
     title: answers.name.replaceAll('-', ' ').replace(/^./, (letter) => letter.toUpperCase()),
@@ -198,7 +204,7 @@ function derive(answers: Answers): Deployment {
       { name: 'operations', without: 'nothing watches it or sends alerts', absent: !answers.monitoring },
       { name: 'ci', without: 'no pipeline checks or deploys it', absent: answers.ci === 'none' },
     ].flatMap(({ name, without, absent }) => (absent ? [{ name, without }] : [])),
-    pipeline: derivePipeline(answers, environments, production),
+    pipeline: derivePipeline(answers, environments, production, stack),
   };
 }
 

@@ -1,5 +1,5 @@
 import type * as z from 'zod';
-import type { AlonePart, AnswerPath, Answers, ValueAt } from './answers.ts';
+import type { AlonePart, AnswerPath, Answers, CiSystem, ValueAt } from './answers.ts';
 
 /** Parts of the output: one folder of `generators/` each. */
 export const PARTS = ['app', 'ci', 'backup', 'deploy', 'operations', 'scale'] as const;
@@ -20,7 +20,12 @@ export interface Context {
 }
 
 /** What could be read of a stack that this generator did not write. */
-export type FoundStack = Partial<Answers['stack']>;
+export type FoundStack = Partial<Answers['stack']> & {
+  /** Who keeps the repository, and so runs its pipelines. */
+  ci?: CiSystem;
+  /** Scheme, host and perhaps a port under which its visitors reach it. */
+  externalUrl?: string;
+};
 
 /** A default is a value, or follows from the context. */
 export type Default<T> = T | ((context: Context) => T);
@@ -50,7 +55,7 @@ export interface Question<P extends AnswerPath = AnswerPath> {
   /** Parts that need it when they are used alone; without it, the row's own part. */
   neededBy?: readonly AlonePart[];
   /** Default where parts are used alone. */
-  defaultAlone?: ValueAt<Answers, P>;
+  defaultAlone?: Default<ValueAt<Answers, P>>;
   /** Says something only where parts are used alone: otherwise neither asked nor stored. */
   onlyAlone?: true;
 }

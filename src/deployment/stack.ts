@@ -11,6 +11,20 @@ export interface Stack {
   botpress: string;
   /** URL, within the networks, that answers 200 when Botpress serves. */
   health: string;
+  /** Its compose file. */
+  file: string;
+  /** The repository has a `.gitlab-ci.yml` of its own, which includes the jobs. */
+  ownPipeline: boolean;
+  /** Branch whose commits are deployed. */
+  branch: string;
+  /** Where it runs, and the URL there that answers 200 when visitors are served. */
+  servers: { environment: string; host: string; url: string }[];
+  /** Where the clone of the repository is on each of them. */
+  folder: string;
+  /** Shell command that brings the commit that is checked out there into force. */
+  deploy: string;
+  /** Shell command that tests a change; none where there is nothing to test. */
+  test?: string;
 }
 
 /** A volume or folder with files of the bots; its name is that of its part of a backup. */
@@ -25,14 +39,25 @@ export interface Folder {
 /** Parts of a set, and files beside them, that no folder may be called after. */
 export const RESERVED_FOLDERS: readonly string[] = ['database', 'globals', 'configuration', 'manifest'];
 
-export function deriveStack({ alone, stack }: Answers): Stack | undefined {
+/** @param environments names, in the order of the answers */
+export function deriveStack({ alone, stack }: Answers, environments: readonly string[]): Stack | undefined {
   if (alone.length === 0) return undefined;
-  const { project, networks, botpress, health } = stack;
+  const { project, networks, botpress, health, file, ownPipeline, branch, folder, deploy, test } = stack;
   return {
     project,
     networks: networks.map((name, index) => ({ key: `stack-${index + 1}`, name })),
     botpress,
     health,
+    file,
+    ownPipeline,
+    branch,
+    servers: environments.flatMap((environment, index) => {
+      const [host, url] = [stack.hosts[index], stack.urls[index]];
+      return host !== undefined && url !== undefined ? [{ environment, host, url }] : [];
+    }),
+    folder,
+    deploy,
+    ...(test !== '' && { test }),
   };
 }
 

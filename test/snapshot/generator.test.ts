@@ -4,6 +4,9 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import helpers, { result } from 'yeoman-test';
 import AppGenerator from '../../generators/app/index.ts';
+import { runCommand } from '../../src/cli/command.ts';
+import { ALONE_PARTS } from '../../src/deployment/answers.ts';
+import { writeForeignStack } from '../foreign.ts';
 
 const start = process.cwd();
 const resolved = join(import.meta.dirname, '../../generators/app/index.ts');
@@ -212,5 +215,20 @@ describe('each part', () => {
       rmSync(cwd, { recursive: true });
     }
     for (const tree of trees.slice(1)) expect(tree).toEqual(trees[0]);
+  });
+
+  it.each(ALONE_PARTS)('%s gives the files of the own command beside a stack of others', async (part) => {
+    const scratch = mkdtempSync(join(tmpdir(), 'botpress-prod-yeoman-'));
+    const folders = ['yo', 'own'].map((name) => join(scratch, name, 'acme'));
+    for (const folder of folders) writeForeignStack(folder);
+    const [yo = '', own = ''] = folders;
+    await runYeoman(yo, { yes: true }, () => {}, part);
+    process.chdir(start);
+    expect(await runCommand([part, own, '--yes'])).toBe(0);
+    const tree = readTree(yo);
+    expect(tree).toEqual(readTree(own));
+    expect(Object.keys(tree)).toContain(`docs/${part}.md`);
+    expect(Object.keys(tree)).not.toContain('compose.yaml');
+    rmSync(scratch, { recursive: true });
   });
 });

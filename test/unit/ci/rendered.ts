@@ -20,6 +20,34 @@ export const shapes: Record<string, Record<string, unknown>> = {
   Kubernetes: { 'scaling.target': 'kubernetes' },
 };
 
+/** The part alone, beside a stack that this generator did not write. */
+const alone = {
+  alone: ['ci'],
+  environments: ['production'],
+  'backup.targets': [],
+  monitoring: false,
+  'stack.hosts': ['bot.acme.example'],
+  'stack.urls': ['https://bot.acme.example/status'],
+};
+
+/** Answers that reach every branch of what is written for the part alone. */
+export const aloneShapes: Record<string, Record<string, unknown>> = {
+  'beside a stack of others': alone,
+  'beside a stack of others, with tests and another branch': {
+    ...alone,
+    'stack.test': 'npm ci && echo \'a b\' | grep "a"',
+    'stack.branch': 'release/12',
+  },
+  'beside a stack of others, on three servers, with backups': {
+    ...alone,
+    alone: ['backup', 'ci'],
+    'backup.targets': ['local'],
+    environments: ['production', 'dev', 'staging'],
+    'stack.hosts': ['192.0.2.7', 'dev.acme.example', '2001:db8::7'],
+    'stack.urls': ['bot', 'dev', 'staging'].map((name) => `https://${name}.acme.example/status`),
+  },
+};
+
 /** The whole output for some answers, by path. */
 export function renderAll(changes: Record<string, unknown>): Map<string, PlannedFile> {
   const { files } = renderPlan(parseAnswers(withAnswers(changes)), () => 's'.repeat(43));
