@@ -13,6 +13,7 @@ import {
 } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
+import { IMAGES } from '../../src/deployment/images.ts';
 import { seedContent } from './engine/seed.ts';
 import { cleanUp, demandDocker, docker, waitFor } from './engine/setup.ts';
 import { Stack } from './stack.ts';
@@ -37,6 +38,20 @@ export async function makeVariants(variants: Record<string, Record<string, strin
   }
 }
 
+/** nginx as the slim images are: without the module for JavaScript. */
+export async function makeNginxWithoutJavaScript(tag: string): Promise<void> {
+  const lines = [
+    `FROM ${IMAGES.nginx.reference}`,
+    'USER root',
+    'RUN rm /usr/lib/nginx/modules/ngx_http_js_module.so',
+    'USER 101',
+  ];
+  const folder = mkdtempSync(join(tmpdir(), 'botpress-prod-variant-'));
+  writeFileSync(join(folder, 'Dockerfile'), [...lines, ''].join('\n'));
+  await demandDocker(['build', '--quiet', '--tag', tag, folder]);
+  rmSync(folder, { recursive: true });
+}
+
 export async function removeVariants(variants: object): Promise<void> {
   for (const tag of Object.keys(variants)) await docker(['image', 'rm', `botpress/server:${tag}`]);
 }
@@ -45,12 +60,14 @@ export async function removeVariants(variants: object): Promise<void> {
  * Writes a repository and starts its staging environment with one bot and an image of a tag. What an interrupted run of
  * the same test left behind goes first.
  * @param ports HTTP, and HTTPS one above
+ * @param settings further lines of .env.staging
  */
 export async function startStack(
   name: string,
   ports: number,
   tag: string,
   answers: object = {},
+  settings: Record<string, string> = {},
 ): Promise<Rollouts> {
   const environment = {
     name: 'staging',
@@ -73,7 +90,8 @@ export async function startStack(
   await seedContent(join(stack.folder, 'botpress/data'), [{ id: 'support' }]);
   const variables = join(stack.folder, '.env.staging');
   copyFileSync(`${variables}.example`, variables);
-  appendFileSync(variables, `\nIMAGE_BOTPRESS=botpress/server:${tag}\n`);
+  const lines = Object.entries({ IMAGE_BOTPRESS: `botpress/server:${tag}`, ...settings });
+  appendFileSync(variables, ['', ...lines.map(([name, value]) => `${name}=${value}`), ''].join('\n'));
   if ((answers as { edition?: string }).edition === 'pro') {
     const secrets = join(stack.folder, 'secrets/staging');
     mkdirSync(secrets, { recursive: true, mode: 0o700 });
@@ -168,9 +186,8 @@ export class Rollouts {
     });
     const now = await this.status();
     expect(now).toMatchObject({ interrupted: false, phase: 'idle', ...expected });
-    const left = ['rollout', 'nginx/frozen', 'nginx/draining', 'nginx/closing', 'nginx/maintenance'].filter(
-      (name) => existsSync(this.stateFile(name)),
-    );
+    const switches = ['frozen', 'draining', 'moving', 'closing', 'maintenance'].map((name) => `nginx/${name}`);
+    const left = ['rollout', ...switches].filter((name) => existsSync(this.stateFile(name)));
     expect(left).toEqual([]);
     const other = now.serving === 'blue' ? 'botpress-green' : 'botpress-blue';
     expect(await this.runningNodes()).not.toContain(other);
