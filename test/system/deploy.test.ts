@@ -78,7 +78,12 @@ describe('a rollout within one version', () => {
   const speakAcrossTheCut = async (visitor: Visitor): Promise<void> => {
     await visitor.ask('hello');
     const said: Promise<HttpResult>[] = [];
-    visitor.onDisconnect(() => said.push(visitor.say('one'), sleep(100).then(() => visitor.say('two'))));
+    visitor.onDisconnect(() =>
+      said.push(
+        visitor.say('one'),
+        sleep(100).then(() => visitor.say('two')),
+      ),
+    );
     await waitFor(() => said.length > 0, { timeout: 120_000, what: 'end of the socket', every: 5 });
     await waitFor(() => visitor.isConnected, { timeout: 30_000, what: 'the next socket', every: 5 });
     said.push(visitor.say('three'));
@@ -119,7 +124,10 @@ describe('a rollout within one version', () => {
     const path = '/api/v1/bots/support/mod/channel-web/messages';
     const payload = { type: 'text', text: 'who speaks?' };
     const browser = { cookie: `botpress_visitor=${'0123456789abcdef'.repeat(2)}` };
-    const post = (body: string | Buffer | object, { headers = browser as Record<string, string>, timeout = 30_000 } = {}) =>
+    const post = (
+      body: string | Buffer | object,
+      { headers = browser as Record<string, string>, timeout = 30_000 } = {},
+    ) =>
       rollouts.stack.fetch(path, {
         method: 'POST',
         headers: { 'content-type': 'application/json', ...headers },
@@ -174,7 +182,9 @@ describe('a rollout within one version', () => {
       move();
       expect(await ask()).toEqual(before);
       // Nor is anybody without the cookie.
-      expect(await post({ webSessionId: 'nobody', payload }, { headers: {}, timeout: 10_000 })).toMatchObject({ status: 400 });
+      expect(await post({ webSessionId: 'nobody', payload }, { headers: {}, timeout: 10_000 })).toMatchObject(
+        { status: 400 },
+      );
       expect(await wordsOf(visitor.id)).toEqual(['hello']);
       visitor.close();
     });

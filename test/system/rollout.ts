@@ -186,7 +186,9 @@ export class Rollouts {
     });
     const now = await this.status();
     expect(now).toMatchObject({ interrupted: false, phase: 'idle', ...expected });
-    const switches = ['frozen', 'draining', 'moving', 'closing', 'maintenance'].map((name) => `nginx/${name}`);
+    const switches = ['frozen', 'draining', 'moving', 'closing', 'maintenance'].map(
+      (name) => `nginx/${name}`,
+    );
     const left = ['rollout', ...switches].filter((name) => existsSync(this.stateFile(name)));
     expect(left).toEqual([]);
     const other = now.serving === 'blue' ? 'botpress-green' : 'botpress-blue';
