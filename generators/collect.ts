@@ -1,8 +1,15 @@
-import type { Answers } from '../src/deployment/answers.ts';
+import type { AlonePart, Answers } from '../src/deployment/answers.ts';
 import { InputError, showValue, type Problem } from '../src/deployment/errors.ts';
-import { flagOf, type AnyQuestion, type Context, type Draft, type Part } from '../src/deployment/question.ts';
+import {
+  flagOf,
+  type AnyQuestion,
+  type Context,
+  type Draft,
+  type FoundStack,
+  type Part,
+} from '../src/deployment/question.ts';
 import { parseAnswers, unknownKey } from './gate.ts';
-import { questions, setAt, valueAt } from './table.ts';
+import { presences, questions, setAt, valueAt } from './table.ts';
 
 /** What to type for an empty list where Enter alone would keep a full one. */
 export const EMPTY_LIST = '-';
@@ -29,6 +36,9 @@ export interface Sources {
   directory: string;
   /** Ask only for this part, and for what the others have not stored. */
   part?: Part;
+  /** The part that shall be used alone, beside a stack of somebody else's, and what could be read of that stack. */
+  alone?: AlonePart;
+  found?: FoundStack;
   /** Absent where nobody can be asked. */
   ask?: Asker;
   /** Says something between two prompts. */
@@ -43,7 +53,8 @@ export interface Sources {
  * answer is one of them. Who is asked gets the questions again whose answers cannot be together.
  */
 export async function collectAnswers(sources: Sources): Promise<Answers> {
-  const { flags, file, stored, directory, part, ask, tell, acceptDefaults } = sources;
+  const { flags, file, stored, directory, part, alone, found, ask, tell, acceptDefaults } = sources;
+  const surroundings = { directory, ...(alone && { alone }), ...(found && { found }) };
   const problems = [...findUnknownKeys(file), ...findUnknownKeys(stored)];
   if (problems.length > 0 && ask) throw new InputError(problems);
   const draft: Draft = {};
@@ -53,12 +64,12 @@ export async function collectAnswers(sources: Sources): Promise<Answers> {
 
   const put = async (question: AnyQuestion, isAsked: boolean): Promise<void> => {
     const { path } = question;
-    const context: Context = { draft, directory };
+    const context: Context = { draft, ...surroundings };
     const fallback = defaultOf(question, context);
     const given = path in flags ? coerce(flags[path], fallback) : valueAt(file as Partial<Answers>, path);
     // Once asked, the answer is what stands in the draft.
     const kept = valueAt((asked.has(path) ? draft : stored) as Partial<Answers>, path);
-    const isOpen = question.ask?.(context) ?? true;
+    const isOpen = isAskedOf(question, context);
     let value = given ?? kept ?? fallback;
     derived.delete(path);
     if (given === undefined && isOpen && ask && isAsked) {
@@ -77,11 +88,15 @@ export async function collectAnswers(sources: Sources): Promise<Answers> {
     part !== undefined &&
     question.part !== part &&
     valueAt(stored as Partial<Answers>, question.path) !== undefined;
-  for (const question of questions) if (!isDetail(question)) await put(question, !isOther(question));
+  // What is used alone decides what is asked at all.
+  const [decisive] = questions.filter(({ path }) => path === 'alone');
+  if (decisive) await put(decisive, false);
+  for (const question of questions)
+    if (!isDetail(question) && question !== decisive) await put(question, !isOther(question));
   const details = questions.filter(isDetail);
   const open = details.filter(
     (question) =>
-      !isOther(question) && !(question.path in flags) && (question.ask?.({ draft, directory }) ?? true),
+      !isOther(question) && !(question.path in flags) && isAskedOf(question, { draft, ...surroundings }),
   );
   const wantsDetails =
     open.length > 0 && ask !== undefined && (part !== undefined || (await askForDetails(ask, open)));
@@ -146,9 +161,25 @@ function dropConsequences(problems: readonly Problem[], derived: ReadonlySet<str
   return own.length > 0 ? own : [...problems];
 }
 
-/** The default of a question in a context. */
+/** Whether a question concerns what is written at all. */
+function isAskedOf({ part, neededBy, onlyAlone, ask }: AnyQuestion, context: Context): boolean {
+  const alone: readonly unknown[] = context.draft.alone ?? [];
+  const isConcerned =
+    alone.length === 0
+      ? !onlyAlone
+      : (neededBy?.some((name) => alone.includes(name)) ?? alone.includes(part));
+  return isConcerned && (ask?.(context) ?? true);
+}
+
+/** The default of a question in a context. Beside a stack of somebody else's, parts that are not used are absent. */
 export function defaultOf(question: AnyQuestion, context: Context): unknown {
-  const { default: fallback } = question;
+  const { default: fallback, defaultAlone, part } = question;
+  const alone: readonly unknown[] = context.draft.alone ?? [];
+  if (alone.length > 0) {
+    const presence = presences[part];
+    if (presence?.path === question.path && !alone.includes(part)) return presence.absent;
+    if (defaultAlone !== undefined) return defaultAlone;
+  }
   return typeof fallback === 'function' ? fallback(context) : fallback;
 }
 

@@ -22,7 +22,8 @@ export function explainFile(answers: Answers, path: string): Explanation | undef
   const find = (candidate: Answers) => renderPlan(candidate, secret).files.find((file) => file.path === path);
   const file = find(answers);
   if (!file) return undefined;
-  const decisive = questions.filter((question) =>
+  const asked = questions.filter(({ onlyAlone }) => !onlyAlone || answers.alone.length > 0);
+  const decisive = asked.filter((question) =>
     variants(question, valueAt(answers, question.path)).some((value) => {
       const changed = tryAnswer(answers, question.path, value);
       return changed !== undefined && find(changed)?.content !== file.content;

@@ -1,10 +1,11 @@
 import { distance } from 'fastest-levenshtein';
 import * as z from 'zod';
-import type { Answers } from '../src/deployment/answers.ts';
+import { ALONE_PARTS, type AlonePart, type Answers } from '../src/deployment/answers.ts';
 import { deriveEnvironments } from '../src/deployment/environments.ts';
 import { InputError, showValue, type Problem } from '../src/deployment/errors.ts';
-import { PARTS } from '../src/deployment/question.ts';
-import { questions, setAt, valueAt } from './table.ts';
+import { deriveFolders, RESERVED_FOLDERS } from '../src/deployment/stack.ts';
+import { PARTS, type AnyQuestion } from '../src/deployment/question.ts';
+import { presences, questions, setAt, valueAt } from './table.ts';
 
 // One run parses once or twice: compiling the schema into a function first would cost more than it saves.
 z.config({ jitless: true });
@@ -19,12 +20,20 @@ export function answersSchema(): z.ZodType<Answers> {
 
 function buildSchema(): z.ZodType<Answers> {
   const shape: Record<string, unknown> = {};
-  for (const { path, field, help } of questions) setAt(shape, path, (field as z.ZodType).describe(help));
+  for (const question of questions) {
+    const field = (question.field as z.ZodType).describe(question.help);
+    setAt(shape, question.path, question.onlyAlone ? field.default(defaultWhole(question)) : field);
+  }
   return toObject(shape) as unknown as z.ZodType<Answers>;
 }
 
+/** What stands for an answer that a repository of the generator's own does not store. */
+function defaultWhole({ default: fallback }: AnyQuestion): unknown {
+  return typeof fallback === 'function' ? fallback({ draft: {}, directory: '' }) : fallback;
+}
+
 function toObject(shape: Record<string, unknown>): z.ZodType {
-  return z.strictObject(
+  const object = z.strictObject(
     Object.fromEntries(
       Object.entries(shape).map(([key, value]) => [
         key,
@@ -33,6 +42,8 @@ function toObject(shape: Record<string, unknown>): z.ZodType {
     ),
     { error: (issue) => (issue.code === 'invalid_type' ? 'is not an object' : undefined) },
   );
+  const isOptional = Object.values(object.shape).every((field) => field instanceof z.ZodDefault);
+  return isOptional ? object.prefault({}) : object;
 }
 
 /** JSON Schema (draft 2020-12) of the answers file. Every key may be left out there: flags and defaults fill in. */
@@ -154,6 +165,8 @@ function findContradictions(answers: Answers): Problem[] {
       'set monitoring to true, or gateway.enabled to false',
     );
 
+  problems.push(...findContradictionsAlone(answers));
+
   const environments = deriveEnvironments(answers);
   for (const { name } of environments)
     if (RESERVED_NAMES.includes(name))
@@ -184,6 +197,55 @@ function findContradictions(answers: Answers): Problem[] {
     if (domain.length > 253)
       refuse('environments', name, 'its derived host name is too long', 'give it a domain');
   }
+  return problems;
+}
+
+/** Answers that cannot be together where parts are used alone, beside a stack that is not the generator's. */
+function findContradictionsAlone(answers: Answers): Problem[] {
+  const { alone, name, environments, stack } = answers;
+  if (alone.length === 0) return [];
+  const problems: Problem[] = [];
+  const refuse = (field: string, value: unknown, reason: string, mend: string) =>
+    problems.push({ field, value: showValue(value), reason, mend });
+
+  for (const [part, { path, absent }] of Object.entries(presences)) {
+    const value = valueAt(answers, path);
+    const isThere = JSON.stringify(value) !== JSON.stringify(absent);
+    if (isThere && !alone.includes(part as AlonePart))
+      refuse(
+        path,
+        value,
+        `the part ${part} is not among those that are used alone here`,
+        (ALONE_PARTS as readonly string[]).includes(part)
+          ? `add it with botpress-prod ${part}`
+          : 'leave it out, or write a whole repository into a folder of its own',
+      );
+  }
+  if (environments.length > 1)
+    refuse(
+      'environments',
+      environments,
+      'the stack that is there is one environment',
+      'name one, like production',
+    );
+  if (!alone.includes('backup')) return problems;
+  for (const environment of deriveEnvironments(answers))
+    if (environment.project === stack.project)
+      refuse(
+        'name',
+        name,
+        `the compose project of the backups would be called ${stack.project}, as the stack is`,
+        'choose another name',
+      );
+  const folders = deriveFolders(answers).map((folder) => ({
+    ...folder,
+    name: folder.source,
+    key: folder.name,
+  }));
+  for (const { name: source, key } of folders)
+    if (key === '' || RESERVED_FOLDERS.includes(key))
+      refuse('stack.files', source, 'its name cannot be that of a part of a backup', 'rename the folder');
+  reportDoubles(problems, 'stack.files', folders, ({ key }) => key, 'two folders of the same name');
   return problems;
 }
 

@@ -1,4 +1,4 @@
-import { CHANNELS, type Answers } from '../src/deployment/answers.ts';
+import { ALONE_PARTS, CHANNELS, type Answers } from '../src/deployment/answers.ts';
 import { InputError, showValue } from '../src/deployment/errors.ts';
 import { flagOf } from '../src/deployment/question.ts';
 import { presences, setAt, valueAt } from './table.ts';
@@ -65,6 +65,14 @@ function setPart(answers: Answers, name: string, wanted: boolean): Answers {
     throw refuse('needs an answer', `botpress-prod ${name} asks for it, or takes it as --${flagOf(path)}`);
   const changed = structuredClone(answers);
   setAt(changed, path, wanted ? present : absent);
+  // Where parts are used alone, the list of them says so too. One that cannot be, the gate refuses.
+  if (answers.alone.length > 0) {
+    const others = answers.alone.filter((part) => part !== name);
+    const known = ALONE_PARTS.find((part) => part === name);
+    changed.alone = wanted && known ? [...others, known] : others;
+    if (changed.alone.length === 0)
+      throw refuse('is the only part here', 'botpress-prod eject ends the management of its files');
+  }
   return changed;
 }
 

@@ -29,10 +29,17 @@ export function buildPlan(answers: Answers, randomSecret: () => string = makeSec
 export function renderPlan(answers: Answers, randomSecret: () => string = makeSecret): Plan {
   const deployment = deriveDeployment(answers);
   const files = [
-    ...Object.entries(artefacts).flatMap(([part, rows]) => renderArtefacts(part as Part, rows, deployment)),
+    ...Object.entries(artefacts).flatMap(([part, rows]) =>
+      isWritten(part as Part, deployment) ? renderArtefacts(part as Part, rows, deployment) : [],
+    ),
     ...planSecrets(deployment, randomSecret),
   ].sort((a, b) => (a.path < b.path ? -1 : 1));
   return { generator: version, answers, files };
+}
+
+/** Of the stack itself come only the few files that the parts used alone stand on; its rows say which. */
+function isWritten(part: Part, { alone }: Deployment): boolean {
+  return alone.length === 0 || part === 'app' || (alone as readonly Part[]).includes(part);
 }
 
 /**
@@ -40,8 +47,13 @@ export function renderPlan(answers: Answers, randomSecret: () => string = makeSe
  * are left to the tests: parsing them would take a fifth of a run.
  */
 export function refuseFaults({ answers, files }: Plan): void {
-  const environments = deriveDeployment(answers).environments.map(({ name }) => name);
-  const faults = checkPlan(files, environments, ({ closed }) => closed === true);
+  const { environments, stack, backup } = deriveDeployment(answers);
+  const faults = checkPlan(
+    files,
+    environments.map(({ name }) => name),
+    ({ closed }) => closed === true,
+    stack ? backup.folders.map(({ source }) => source) : [],
+  );
   if (faults.length > 0)
     throw new Error(
       `the generator made files that cannot be right; nothing was written\n${faults

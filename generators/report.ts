@@ -82,7 +82,7 @@ const titles = { swarm: 'the Swarm', kubernetes: 'Kubernetes' };
 
 /** What the user does next: the exact commands, in order, then what they need beforehand. */
 export function describeNextSteps(deployment: Deployment, outcome: Outcome, paint: Paint): string[] {
-  const { firstEnvironment, production, channels, target } = deployment;
+  const { firstEnvironment, production, channels, target, stack } = deployment;
   const { directory, isFirst, isInGit, changes } = outcome;
   const commit = `git add --all && git commit --message "${isFirst ? 'Set up the stack' : 'Update the stack'}"`;
   const steps: (readonly [command: string, purpose: string])[] = [
@@ -92,8 +92,12 @@ export function describeNextSteps(deployment: Deployment, outcome: Outcome, pain
       : []),
     ...(isFirst && !isInGit ? [['git init', ''] as const] : []),
     ...(isFirst || isInGit ? [[commit, ''] as const] : []),
-    ['./bin/up', `starts ${firstEnvironment.name} at ${firstEnvironment.externalUrl}`],
-    ['./bin/check', 'runs the production checklist'],
+    ...(stack
+      ? describeStepsAlone(deployment)
+      : [
+          ['./bin/up', `starts ${firstEnvironment.name} at ${firstEnvironment.externalUrl}`] as const,
+          ['./bin/check', 'runs the production checklist'] as const,
+        ]),
     ...(target === 'compose'
       ? []
       : [
@@ -101,9 +105,12 @@ export function describeNextSteps(deployment: Deployment, outcome: Outcome, pain
         ]),
   ];
   const secrets = `secrets/${production.name}`;
+  const isOwn = stack === undefined;
   const notes = [
-    ...(production.tls === 'provided' ? [`put fullchain.pem and privkey.pem into ${secrets}/tls/`] : []),
-    ...(production.tls === 'letsencrypt'
+    ...(isOwn && production.tls === 'provided'
+      ? [`put fullchain.pem and privkey.pem into ${secrets}/tls/`]
+      : []),
+    ...(isOwn && production.tls === 'letsencrypt'
       ? [`point ${production.domain} at the server: its certificate is proven over port 80`]
       : []),
     ...(channels.length > 0
@@ -117,6 +124,19 @@ export function describeNextSteps(deployment: Deployment, outcome: Outcome, pain
     ...steps.map(([command, purpose]) => `  ${purpose ? command.padEnd(width) : command}${purpose}`),
     ...(notes.length > 0 ? [paint('bold', `Before ./bin/up ${production.name}`)] : []),
     ...notes.map((note) => `  ${note}`),
+  ];
+}
+
+/** Beside a stack of somebody else's there is nothing to start but the parts themselves. */
+function describeStepsAlone({ alone }: Deployment): (readonly [command: string, purpose: string])[] {
+  return [
+    ...(alone.includes('backup')
+      ? [
+          ['./bin/backup start', 'makes sets on schedule from now on: docs/backup.md'] as const,
+          ['./bin/backup create', 'makes one now'] as const,
+          ['./bin/backup drill', 'proves that it can be restored'] as const,
+        ]
+      : []),
   ];
 }
 

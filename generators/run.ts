@@ -1,6 +1,6 @@
 import { readFileSync, statSync } from 'node:fs';
 import { basename } from 'node:path';
-import type { Answers } from '../src/deployment/answers.ts';
+import { ALONE_PARTS, type Answers } from '../src/deployment/answers.ts';
 import { deriveDeployment } from '../src/deployment/deployment.ts';
 import { InputError, showValue } from '../src/deployment/errors.ts';
 import type { Part } from '../src/deployment/question.ts';
@@ -17,9 +17,11 @@ import {
   type Repository,
 } from '../src/repository/repository.ts';
 import { collectAnswers, type Asker } from './collect.ts';
+import { findStack } from './found.ts';
 import { findMoves, migrateAnswers, refuseNewer } from './migrations.ts';
 import { refuseFaults, renderPlan, version } from './plan.ts';
 import { describeChanges, describeNextSteps, type Paint } from './report.ts';
+import { presences, setAt } from './table.ts';
 
 /** One run of the generator, whatever the shell: the own command and Yeoman fill this in and walk the same road. */
 export interface Run {
@@ -81,16 +83,43 @@ export async function askAnswers(repository: Repository, run: Run): Promise<Answ
   const { answersFile, ask, force, dryRun, tell, directory } = run;
   if (ask && repository.lock && !force && !dryRun) refuseDirty(repository);
   if (ask) tell?.(`${greet(repository, directory)}\n`);
+  const alone = ALONE_PARTS.find((part) => part === run.part);
+  // Where nothing of this generator is yet but a compose file of others, a part that can do without the rest does.
+  const found = alone && !repository.lock && !repository.answers && (await findStack(repository.root));
   return collectAnswers({
     flags: run.flags,
     ...(answersFile !== undefined && { file: await readAnswersFile(answersFile) }),
-    stored: repository.answers,
+    stored: besides(repository.answers, run.part),
+    ...(alone && found && { alone, found }),
     directory: basename(repository.root),
     ...(run.part && run.part !== 'app' && { part: run.part }),
     ...(ask && { ask }),
     ...(tell && { tell }),
     acceptDefaults: run.acceptDefaults,
   });
+}
+
+/**
+ * The stored answers with one more part that is used alone, where others are already; its own answer is open again.
+ * @throws InputError if that part cannot be used alone
+ */
+function besides(stored: Repository['answers'], part: Part | undefined): Repository['answers'] {
+  const alone = stored?.['alone'];
+  if (!Array.isArray(alone) || alone.length === 0 || !part || part === 'app' || alone.includes(part))
+    return stored;
+  const known = ALONE_PARTS.find((name) => name === part);
+  if (!known)
+    throw new InputError([
+      {
+        field: part,
+        reason: `is not a part that can be used alone, and ${alone.join(' and ')} is used so here`,
+        mend: 'write a whole repository into a folder of its own',
+      },
+    ]);
+  const changed = structuredClone(stored ?? {});
+  const presence = presences[known];
+  if (presence) setAt(changed, presence.path, presence.present);
+  return { ...changed, alone: [...alone, known] };
 }
 
 function greet({ answers }: Repository, directory: string): string {

@@ -1,6 +1,7 @@
 import type { AnswerPath, Answers } from '../src/deployment/answers.ts';
 import type { AnyQuestion, Part } from '../src/deployment/question.ts';
 import type { Artefact } from '../src/rendering/artefact.ts';
+import { questions as aloneQuestions } from './alone.ts';
 import { artefacts as appArtefacts } from './app/files.ts';
 import { questions as appQuestions } from './app/questions.ts';
 import { artefacts as backupArtefacts } from './backup/files.ts';
@@ -20,6 +21,7 @@ export const questions: readonly AnyQuestion[] = [
   ...backupQuestions,
   ...ciQuestions,
   ...operationsQuestions,
+  ...aloneQuestions,
 ];
 
 /** The artefact table, part by part. A part appears here as soon as it writes files. */

@@ -1,3 +1,5 @@
+import { DATABASE_STATEMENTS } from '../../src/deployment/database.ts';
+import type { AlonePart } from '../../src/deployment/answers.ts';
 import { NGINX_PAGES, NGINX_SNIPPETS } from '../../src/deployment/nginx.ts';
 import type { Artefact, Locals } from '../../src/rendering/artefact.ts';
 
@@ -11,8 +13,7 @@ function all(names: readonly string[], pattern: string, rest: Omit<Artefact, 'te
   return names.map((name) => ({ template: pattern.replace('*', name), ...rest }));
 }
 
-/** What the app part writes. */
-export const artefacts: readonly Artefact[] = [
+const rows: readonly Artefact[] = [
   // The stack
   { template: 'compose.yaml' },
   { template: 'compose._environment_.yaml' },
@@ -33,20 +34,7 @@ export const artefacts: readonly Artefact[] = [
 
   // PostgreSQL and Redis
   ...all(['postgresql', 'pg_hba'], 'database/*.conf'),
-  ...all(
-    [
-      'passwords',
-      'privileges',
-      'purge',
-      'roles',
-      'row-level-security',
-      'row-level-security-undo',
-      'secure',
-      'state',
-      'tables',
-    ],
-    'database/sql/*.sql',
-  ),
+  ...all(DATABASE_STATEMENTS, 'database/sql/*.sql'),
   { template: 'database/sql/channels.sql', when: hasChannels },
   ...all(['init/10-roles', 'purge', 'secure'], 'database/*.sh', { mode: executable }),
   { template: 'database/sync-channels.sh', mode: executable, when: hasChannels },
@@ -132,4 +120,27 @@ export const artefacts: readonly Artefact[] = [
   { template: 'secrets/.gitignore' },
   { template: '.github/dependabot.yml', when: ({ deployment }) => deployment.ci === 'github' },
   { template: 'renovate.json', when: ({ deployment }) => deployment.ci !== 'github' },
+];
+
+const libraries = (names: readonly string[]) => names.map((name) => `bin/lib/${name}.sh`);
+
+/** What the commands of a part stand on where it is used alone. */
+const NEEDED_ALONE: Record<AlonePart, readonly string[]> = {
+  backup: [
+    ...libraries(['compose', 'deployment', 'environment', 'lock', 'output', 'preflight', 'services']),
+    'secrets/.gitignore',
+  ],
+};
+
+/** What the app part writes: the whole stack, or what parts that are used alone cannot do without. */
+export const artefacts: readonly Artefact[] = [
+  ...rows.map((row): Artefact => ({
+    ...row,
+    when: (locals) => {
+      const { alone } = locals.deployment;
+      const isNeeded = alone.length === 0 || alone.some((part) => NEEDED_ALONE[part].includes(row.template));
+      return isNeeded && (row.when?.(locals) ?? true);
+    },
+  })),
+  { template: 'state/.gitignore', when: ({ deployment }) => deployment.stack !== undefined },
 ];

@@ -1,5 +1,5 @@
 import * as z from 'zod';
-import { CHANNELS, EDITIONS, ROLLOUTS, TLS_MODES } from '../../src/deployment/answers.ts';
+import { ALONE_PARTS, CHANNELS, EDITIONS, ROLLOUTS, TLS_MODES } from '../../src/deployment/answers.ts';
 import { questionsOf } from '../../src/deployment/question.ts';
 import { email, host, integer, label, list, network, oneOf, origin, yesOrNo } from '../fields.ts';
 
@@ -32,6 +32,7 @@ export const questions = questionsOf('app', [
     field: label(LONGEST_NAME),
     default: ({ directory }) => (label(LONGEST_NAME).safeParse(directory).success ? directory : 'my-bot'),
     mend: 'use a name like acme-bot',
+    neededBy: ALONE_PARTS,
   },
   {
     path: 'domain',
@@ -90,6 +91,7 @@ export const questions = questionsOf('app', [
     help: 'Names, or in an answers file objects {name, domain, tls, bind, httpPort, httpsPort, confidence} that override what is derived.',
     field: list(environment, { least: 1 }),
     default: ['development', 'staging', 'production'],
+    defaultAlone: ['production'],
     mend: 'name at least one, like development,production',
   },
   {

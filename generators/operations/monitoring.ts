@@ -21,8 +21,13 @@ const rows: readonly Artefact[] = [
 
   // Grafana
   { template: 'monitoring/grafana/provisioning/datasources/prometheus.yml' },
+  { template: 'monitoring/grafana/provisioning/datasources/loki.yml' },
   { template: 'monitoring/grafana/provisioning/dashboards/files.yml' },
   ...DASHBOARDS.map((name) => ({ template: `monitoring/grafana/dashboards/${name}.json`, closed: true })),
+
+  // Logs
+  { template: 'monitoring/loki/loki.yml' },
+  { template: 'monitoring/log-agent/syslog-ng.conf' },
 
   // Inside containers
   { template: 'monitoring/botpress/container-metrics.sh', mode: executable },

@@ -81,6 +81,13 @@ const LEAST_REQUESTS = 100;
 /** Classes of requests that visitors and channels make. */
 const VISITORS = 'class=~"webchat|converse|webhooks"';
 
+/** What the log agent counts of its way to Loki. */
+export const LOG_OUTPUT = {
+  delivered: 'syslogng_output_events_total{id="d_loki#0",result="delivered"}',
+  dropped: 'syslogng_output_events_total{id="d_loki#0",result="dropped"}',
+  waiting: 'syslogng_output_events_total{id="d_loki#0",result="queued"}',
+};
+
 const DAY = 86_400;
 const unavailable = ['PostgresDown', 'BotpressDown'];
 
@@ -576,6 +583,34 @@ function service({ errorRate, responseTimeMs }: AlertSettings): Alert[] {
         quiet: { botpress_errors_logged_total: '0+2x30' },
       },
     },
+    {
+      name: 'LogErrorBurst',
+      group,
+      severity: 'ticket',
+      // Failed requests of nginx have alerts of their own.
+      expr: 'sum by (service) (increase(log_lines_total{level="error",service!="nginx"}[15m])) > 100',
+      summary: '{{ $labels.service }} logs many errors',
+      description:
+        '{{ $value | humanize }} error lines of {{ $labels.service }} within a quarter of an hour.',
+      silencedBy: [...unavailable, 'ErrorsLogged', 'RedisDown'],
+      runbook: {
+        meaning: 'Something fails again and again; whether visitors notice, the other alerts say.',
+        commands: [
+          'bin/status {env}',
+          'bin/logs {env} postgres --since 30m --tail all | grep -i -E "error|fatal" | tail -n 50',
+        ],
+        mend: 'With the service of the alert in place of postgres; or in Grafana, the dashboard "Logs" with this service and level error: the line that comes most often is the one to mend.',
+      },
+      test: {
+        at: '20m',
+        firing: { 'log_lines_total{service="postgres",level="error"}': '0+8x30' },
+        quiet: {
+          'log_lines_total{service="postgres",level="error"}': '0+5x30',
+          'log_lines_total{service="nginx",level="error"}': '0+50x30',
+          'log_lines_total{service="postgres",level="info"}': '0+500x30',
+        },
+      },
+    },
   ];
 }
 
@@ -1010,6 +1045,7 @@ function backups({ gap, drillGap }: { gap: number; drillGap: number }): Alert[] 
 
 function monitoring(): Alert[] {
   const group = 'monitoring';
+  const { delivered, dropped } = LOG_OUTPUT;
   return [
     {
       name: 'Watchdog',
@@ -1087,6 +1123,56 @@ function monitoring(): Alert[] {
         at: '10m',
         firing: { prometheus_rule_evaluation_failures_total: '0x5 2x10' },
         quiet: { prometheus_rule_evaluation_failures_total: '4x15' },
+      },
+    },
+    {
+      name: 'LogsNotDelivered',
+      group,
+      severity: 'ticket',
+      for: '10m',
+      expr: `sum(increase(${delivered}[10m])) == 0 and sum(increase(log_lines_total[10m])) > 0`,
+      summary: 'Log lines do not reach Loki',
+      description: 'The log agent has read {{ $value | humanize }} lines more than it could bring to Loki.',
+      runbook: {
+        meaning:
+          'Lines wait in the volume of the agent, a gigabyte of them, and come when Loki is back. Grafana shows none since then.',
+        commands: [
+          'bin/status {env}',
+          'bin/logs {env} loki --since 30m',
+          'bin/logs {env} log-agent --since 30m',
+          'bin/up {env}',
+        ],
+        mend: 'The log of the agent names the answer of Loki; a full disk is the first suspect.',
+      },
+      test: {
+        at: '40m',
+        firing: {
+          [delivered]: '0+100x10 1000x40',
+          'log_lines_total{service="nginx",level="info"}': '0+100x50',
+        },
+        quiet: {
+          // Delivered late, and then nothing was there to be delivered.
+          [delivered]: '0+100x10 1000x8 1800+100x10 2800x20',
+          'log_lines_total{service="nginx",level="info"}': '0+100x28 2800x20',
+        },
+      },
+    },
+    {
+      name: 'LogsDropped',
+      group,
+      severity: 'ticket',
+      expr: `sum(increase(${dropped}[15m])) > 0`,
+      summary: 'Log lines are lost',
+      description: 'Loki has refused {{ $value | humanize }} lines within a quarter of an hour for good.',
+      runbook: {
+        meaning: 'These lines are only where `bin/logs` shows them.',
+        commands: ['bin/logs {env} log-agent --since 30m', 'bin/logs {env} loki --since 30m'],
+        mend: 'Loki refuses lines that are a week old, which is right after a first start, and what exceeds its limits in `monitoring/loki/loki.yml`.',
+      },
+      test: {
+        at: '10m',
+        firing: { [dropped]: '0x5 20x10' },
+        quiet: { [dropped]: '20x15' },
       },
     },
   ];

@@ -24,6 +24,8 @@ export const SERVICE_HOMES = ['cluster', 'managed'] as const;
 export const ROLLOUTS = ['blue-green', 'recreate'] as const;
 export const BACKUP_TARGETS = ['local', 's3', 'gcs', 'azure', 'sftp'] as const;
 export const CI_SYSTEMS = ['github', 'gitlab', 'none'] as const;
+/** Parts that also work beside a stack which this generator did not write. */
+export const ALONE_PARTS = ['backup'] as const;
 
 export type Edition = (typeof EDITIONS)[number];
 export type ChannelName = (typeof CHANNELS)[number];
@@ -34,6 +36,7 @@ export type ServiceHome = (typeof SERVICE_HOMES)[number];
 export type Rollout = (typeof ROLLOUTS)[number];
 export type BackupTarget = (typeof BACKUP_TARGETS)[number];
 export type CiSystem = (typeof CI_SYSTEMS)[number];
+export type AlonePart = (typeof ALONE_PARTS)[number];
 
 /** One environment with overrides of what is derived; a bare name stands for `{ name }`. */
 export interface EnvironmentAnswer {
@@ -106,10 +109,39 @@ export interface Answers {
     /** Ratio 0 to 1. */
     memoryUsage: number;
   };
+  /** Parts that are used alone, beside a stack of somebody else's; empty: the whole repository is the generator's. */
+  alone: AlonePart[];
+  /** That stack; it says nothing where no part is used alone. */
+  stack: {
+    /** Name of its compose project. */
+    project: string;
+    /** Docker's names of the networks on which its database and Botpress are. */
+    networks: string[];
+    /** How Botpress reaches its database, without the password: `postgres://user@host:5432/name`. */
+    database: string;
+    /** Compose service of Botpress. */
+    botpress: string;
+    /** URL, within the networks, that answers 200 when Botpress serves. */
+    health: string;
+    /** Where Botpress keeps files: docker's names of volumes, or folders that begin with `./` or `/`. */
+    files: string[];
+  };
 }
 
+/** Answers that only repositories with parts that are used alone have. */
+type AloneKey = 'alone' | 'stack';
+
 /** The answers as `.yo-rc.json` and the answers file hold them. */
-export type StoredAnswers = Answers;
+export type StoredAnswers = Omit<Answers, AloneKey> & Partial<Pick<Answers, AloneKey>>;
+
+/** What is stored of the answers: what concerns parts that are used alone only where there are some. */
+export function storedAnswers(answers: Answers): StoredAnswers {
+  if (answers.alone.length > 0) return answers;
+  const own: StoredAnswers = { ...answers };
+  delete own.alone;
+  delete own.stack;
+  return own;
+}
 
 /** Dotted paths of the leaves of `Answers`: `name`, `backup.retention.daily` … Lists are leaves. */
 export type AnswerPath = LeafPath<Answers>;

@@ -1,5 +1,6 @@
 import type { Answers, BackupTarget } from './answers.ts';
 import { IMAGES, POSTGRES_MAJOR } from './images.ts';
+import { deriveFolders, deriveStack, type Folder } from './stack.ts';
 
 /** Backups of every environment; which targets one really uses stands in its `.env.<environment>`. */
 export interface Backup {
@@ -16,6 +17,10 @@ export interface Backup {
   retention: { daily: number; weekly: number; monthly: number };
   /** Good sets that stay on each target whatever the retention says. */
   minimum: number;
+  /** Volumes and folders with files of the bots. */
+  folders: Folder[];
+  /** Networks of the job, as its compose file calls them. */
+  networks: string[];
   /** Image of the job, built from `backup/Dockerfile` where no registry has it. */
   image: string;
 }
@@ -48,7 +53,9 @@ const DRILL_SCHEDULE = '0 5 * * 0';
 /** With fewer than three sets, a damaged newest one would leave no choice. */
 const MINIMUM = 3;
 
-export function deriveBackup({ backup }: Answers): Backup {
+export function deriveBackup(answers: Answers): Backup {
+  const { backup } = answers;
+  const stack = deriveStack(answers);
   const [, release = String(POSTGRES_MAJOR)] = /:(\d+\.\d+)/.exec(IMAGES.postgres.reference) ?? [];
   return {
     enabled: backup.targets.length > 0,
@@ -58,6 +65,8 @@ export function deriveBackup({ backup }: Answers): Backup {
     drillSchedule: DRILL_SCHEDULE,
     retention: backup.retention,
     minimum: MINIMUM,
+    folders: deriveFolders(answers),
+    networks: [...(stack ? stack.networks.map(({ key }) => key) : ['data']), 'egress'],
     image: `botpress-prod-backup:${release}-${IMAGE_REVISION}`,
   };
 }

@@ -1,5 +1,7 @@
 /** The dashboards of Grafana: what they show. How a panel looks is decided once, in the template. */
 
+import { LOG_OUTPUT } from './alerts.ts';
+
 export interface Query {
   expr: string;
   /** What the legend says; labels in double braces. */
@@ -13,8 +15,8 @@ export interface Query {
 
 export interface Panel {
   title: string;
-  /** One number now, or lines over time. */
-  type: 'stat' | 'timeseries';
+  /** One number now, lines over time, or log lines, which Loki has and not Prometheus. */
+  type: 'stat' | 'timeseries' | 'logs';
   /** Unit as Grafana calls it. */
   unit: string;
   queries: Query[];
@@ -25,6 +27,8 @@ export interface Panel {
 export interface Dashboard {
   uid: string;
   title: string;
+  /** What is chosen above the panels: values of a label of a metric, or a text. */
+  choices?: ({ name: string; metric: string } | { name: string; text: true })[];
   panels: Panel[];
 }
 
@@ -40,6 +44,9 @@ export interface DashboardSettings {
   owner: { name: string; connectionLimit: number };
   database: string;
 }
+
+/** Lines that the log agent has read, by service and level. */
+const LINES = 'log_lines_total';
 
 const VISITORS = 'class=~"webchat|converse|webhooks"';
 
@@ -64,7 +71,7 @@ const number = (
   ...(limit && { limit }),
 });
 
-export const DASHBOARDS = ['overview', 'conversations', 'database', 'deploys'] as const;
+export const DASHBOARDS = ['overview', 'conversations', 'database', 'deploys', 'logs'] as const;
 export type DashboardName = (typeof DASHBOARDS)[number];
 
 export function deriveDashboards(settings: DashboardSettings): Record<DashboardName, Dashboard> {
@@ -80,6 +87,16 @@ export function deriveDashboards(settings: DashboardSettings): Record<DashboardN
       uid: 'botpress-deploys',
       title: settings.backups ? 'Deploys and backups' : 'Deploys',
       panels: deploys(settings),
+    },
+    logs: {
+      uid: 'botpress-logs',
+      title: 'Logs',
+      choices: [
+        { name: 'service', metric: LINES },
+        { name: 'level', metric: LINES },
+        { name: 'search', text: true },
+      ],
+      panels: logs(),
     },
   };
 }
@@ -331,5 +348,32 @@ function deploys({ backups }: DashboardSettings): Panel[] {
           }),
         ]
       : []),
+  ];
+}
+
+function logs(): Panel[] {
+  const chosen = 'service=~"$service",level=~"$level"';
+  return [
+    number('Lines an hour', 'short', `sum(increase(${LINES}[1h]))`),
+    number('Errors an hour', 'short', `sum(increase(${LINES}{level="error"}[1h])) or vector(0)`),
+    number('Lines that wait for Loki', 'short', `sum(${LOG_OUTPUT.waiting})`, {
+      value: 10_000,
+      worse: 'above',
+    }),
+    lines('Lines', 'cpm', {
+      expr: `sum by (service) (rate(${LINES}[5m])) * 60`,
+      legend: '{{service}}',
+    }),
+    lines('Errors and warnings', 'cpm', {
+      expr: `sum by (service, level) (rate(${LINES}{level=~"error|warn"}[5m])) * 60`,
+      legend: '{{service}} {{level}}',
+      needs: 'a warning in a log',
+    }),
+    {
+      title: 'Lines',
+      type: 'logs',
+      unit: 'short',
+      queries: [{ expr: `{${chosen}} |~ "(?i)$search"`, legend: '' }],
+    },
   ];
 }

@@ -1,5 +1,18 @@
 /** The database of an environment: roles, limits and the connection budget. */
 
+/** Statements in database/sql that every deployment has; with channels there is one more. */
+export const DATABASE_STATEMENTS = [
+  'passwords',
+  'privileges',
+  'purge',
+  'roles',
+  'row-level-security',
+  'row-level-security-undo',
+  'secure',
+  'state',
+  'tables',
+] as const;
+
 export type RoleName = 'owner' | 'backup' | 'readonly' | 'monitor' | 'purge';
 
 export interface Role {
@@ -17,6 +30,9 @@ export interface Role {
 
 export interface Database {
   name: string;
+  /** As the containers reach it. */
+  host: string;
+  port: number;
   /** Pool of each Botpress process (tarn options of `DATABASE_POOL`). */
   pool: { min: number; max: number };
   /** Connections that one Botpress node may open. */
@@ -74,6 +90,8 @@ export function deriveDatabase(nodes: number, rowLevelSecurity: boolean, retenti
   const limits = Object.values(roles).reduce((sum, { connectionLimit }) => sum + connectionLimit, 0);
   return {
     name: 'botpress',
+    host: 'postgres',
+    port: 5432,
     pool: POOL,
     connectionsPerNode,
     maxConnections: Math.ceil((limits + RESERVE) / 10) * 10,

@@ -1,4 +1,4 @@
-import type { Answers, ChannelName, CiSystem, Edition, Rollout, Target } from './answers.ts';
+import type { AlonePart, Answers, ChannelName, CiSystem, Edition, Rollout, Target } from './answers.ts';
 import { deriveBackup, type Backup } from './backup.ts';
 import { messagingChannels, type Channel } from './channels.ts';
 import { derivePipeline, type Pipeline } from './ci.ts';
@@ -10,6 +10,7 @@ import { deriveMonitoring, MONITORING_SECRETS, type Monitoring } from './monitor
 import { deriveOperations, type Operations } from './operations.ts';
 import { deriveScale, type Scale } from './scale.ts';
 import type { Secret } from './secrets.ts';
+import { adoptDatabase, deriveStack, type Stack } from './stack.ts';
 
 export type Colour = 'blue' | 'green';
 
@@ -39,6 +40,14 @@ export interface Bot {
 
 /** What is deployed: the answers plus everything derived from them. Templates see this and nothing else. */
 export interface Deployment {
+  /** Parts that are used alone; empty: the whole repository is the generator's. */
+  alone: AlonePart[];
+  /** The stack beside which they are used; none where the repository has its own. */
+  stack?: Stack;
+  /** File with the variables of an environment: `settingsOf('production')` → `.env.production`. */
+  settingsOf: (environment: string) => string;
+  /** Command that brings up what the parts run, without the environment. */
+  startCommand: string;
   name: string;
   title: string;
   domain: string;
@@ -105,12 +114,14 @@ function derive(answers: Answers): Deployment {
   const cluster = replicas > 1;
   const environments = deriveEnvironments(answers);
   const nodes = deriveNodes(blueGreen, replicas);
-  const database = deriveDatabase(
+  const stack = deriveStack(answers);
+  const ownDatabase = deriveDatabase(
     // While a rollout that recreates stops one node, its successor may already connect.
     blueGreen ? nodes.length : nodes.length + 1,
     answers.database.rowLevelSecurity,
     answers.database.retentionDays,
   );
+  const database = adoptDatabase(ownDatabase, answers);
   const channels = messagingChannels(answers.channels);
   const bots = answers.bots.map((id) => ({
     id,
@@ -120,7 +131,8 @@ function derive(answers: Answers): Deployment {
   }));
   const backup = deriveBackup(answers);
   const monitoring = deriveMonitoring(answers, environments, database, backup, cluster);
-  const own = deriveSecrets(database, bots, channels, pro, cluster);
+  // The passwords of somebody else's stack are taken over from it, none is made.
+  const own = stack ? [] : deriveSecrets(database, bots, channels, pro, cluster);
   const secrets = [...own, ...deriveMonitoringSecrets(monitoring, cluster)];
   const scale = deriveScale(answers, {
     environments,
@@ -136,6 +148,11 @@ function derive(answers: Answers): Deployment {
     environments.find(({ name }) => name === 'production') ?? environments[environments.length - 1];
   if (!firstEnvironment || !production) throw new Error('answers without an environment passed the gate');
   return {
+    alone: answers.alone,
+    ...(stack && { stack }),
+    // Beside somebody else's stack a file .env.production may well be theirs.
+    settingsOf: (environment) => (stack ? `backup/${environment}.env` : `.env.${environment}`),
+    startCommand: stack ? 'bin/backup start' : 'bin/up',
     name: answers.name,
     title: answers.name.replaceAll('-', ' ').replace(/^./, (letter) => letter.toUpperCase()),
     domain: answers.domain,

@@ -12,7 +12,9 @@ const LONGEST_SHOWN_VALUE = 60;
 
 /** Shows a refused value on one line: quoted, control and look-alike characters escaped, long ones cut. */
 export function showValue(value: unknown): string {
-  const text = typeof value === 'string' ? value : (JSON.stringify(value) ?? String(value));
+  const given = typeof value === 'string' ? value : (JSON.stringify(value) ?? String(value));
+  // The password of an address that should have had none.
+  const text = given.replace(/(:\/\/[^:@/]*):.*@/s, '$1:…@');
   const cut =
     text.length > LONGEST_SHOWN_VALUE
       ? `${text.slice(0, LONGEST_SHOWN_VALUE)}… (${text.length} characters)`

@@ -14,6 +14,8 @@ export interface Monitoring {
   images: Record<MonitoringImage, Image>;
   /** Names of the compose services. */
   services: string[];
+  /** Those that alerts need; the others stand in groups of their own, so that none is missing because another one is. */
+  alerting: string[];
   alerts: Alert[];
   recordings: Recording[];
   /** Alerts that are not sent while another one fires that says what is behind them. */
@@ -39,6 +41,8 @@ export const MONITORING_IMAGES = {
   nginxExporter: { variable: 'IMAGE_NGINX_EXPORTER', reference: 'nginx/nginx-prometheus-exporter:1.4.1' },
   blackboxExporter: { variable: 'IMAGE_BLACKBOX_EXPORTER', reference: 'prom/blackbox-exporter:v0.28.0' },
   nodeExporter: { variable: 'IMAGE_NODE_EXPORTER', reference: 'prom/node-exporter:v1.9.0' },
+  loki: { variable: 'IMAGE_LOKI', reference: 'grafana/loki:3.5.7' },
+  logAgent: { variable: 'IMAGE_SYSLOG_NG', reference: 'balabit/syslog-ng:4.11.0' },
 } as const satisfies Record<string, Image>;
 
 export type MonitoringImage = keyof typeof MONITORING_IMAGES;
@@ -78,19 +82,20 @@ export function deriveMonitoring(
       backup: { gap: gapOf(backup.schedule), drillGap: gapOf(backup.drillSchedule) },
     }),
   });
+  const alerting = [
+    'prometheus',
+    'alertmanager',
+    'postgres-exporter',
+    ...(redis ? ['redis-exporter'] : []),
+    'nginx-exporter',
+    'blackbox-exporter',
+    'node-exporter',
+  ];
   return {
     enabled,
     images: MONITORING_IMAGES,
-    services: [
-      'prometheus',
-      'alertmanager',
-      'grafana',
-      'postgres-exporter',
-      ...(redis ? ['redis-exporter'] : []),
-      'nginx-exporter',
-      'blackbox-exporter',
-      'node-exporter',
-    ],
+    services: [...alerting, 'grafana', 'loki', 'log-agent'],
+    alerting,
     alerts,
     recordings: deriveRecordings(),
     inhibitions: deriveInhibitions(alerts),

@@ -23,7 +23,7 @@ export interface Operations {
 }
 
 /** Raised when anything in `operations/` changes, so that a machine builds the image again. */
-const IMAGE_REVISION = 1;
+const IMAGE_REVISION = 2;
 
 /** The role may hold four connections: two for the exporter of PostgreSQL's own metrics. */
 const POOL = { max: 2, idleSeconds: 30, connectSeconds: 2 };

@@ -1,5 +1,5 @@
 import type * as z from 'zod';
-import type { AnswerPath, Answers, ValueAt } from './answers.ts';
+import type { AlonePart, AnswerPath, Answers, ValueAt } from './answers.ts';
 
 /** Parts of the output: one folder of `generators/` each. */
 export const PARTS = ['app', 'ci', 'backup', 'deploy', 'operations', 'scale'] as const;
@@ -13,7 +13,14 @@ export interface Context {
   draft: Draft;
   /** Name of the directory that is written, without its parents. */
   directory: string;
+  /** The part that was asked for by name, where the directory holds a stack that this generator did not write. */
+  alone?: AlonePart;
+  /** What the compose file of that stack says. */
+  found?: FoundStack;
 }
+
+/** What could be read of a stack that this generator did not write. */
+export type FoundStack = Partial<Answers['stack']>;
 
 /** A default is a value, or follows from the context. */
 export type Default<T> = T | ((context: Context) => T);
@@ -40,6 +47,12 @@ export interface Question<P extends AnswerPath = AnswerPath> {
   choices?: readonly string[];
   /** Asked at the prompt only while true; otherwise the default stands. Flags and files may always set it. */
   ask?: Ask;
+  /** Parts that need it when they are used alone; without it, the row's own part. */
+  neededBy?: readonly AlonePart[];
+  /** Default where parts are used alone. */
+  defaultAlone?: ValueAt<Answers, P>;
+  /** Says something only where parts are used alone: otherwise neither asked nor stored. */
+  onlyAlone?: true;
 }
 
 /** A row of any path, as the table as a whole sees it. */

@@ -3,7 +3,7 @@ import { NGINX_PAGES, NGINX_SNIPPETS } from './nginx.ts';
 import type { Answers, IngressKind } from './answers.ts';
 import type { Bot } from './deployment.ts';
 import type { Channel } from './channels.ts';
-import type { Database } from './database.ts';
+import { DATABASE_STATEMENTS, type Database } from './database.ts';
 import type { Environment } from './environments.ts';
 import type { Secret } from './secrets.ts';
 import { POSTGRES_MAJOR } from './images.ts';
@@ -323,18 +323,7 @@ function listConfigs(
     ...['entrypoint.sh', 'health.sh', 'database.sh', 'channels.sh', 'migrate.sh', 'drain.sh'],
     ...content.map(({ path }) => path),
   ]);
-  const sql = [
-    ...[
-      'passwords',
-      'privileges',
-      'purge',
-      'roles',
-      'row-level-security',
-      'row-level-security-undo',
-      'secure',
-    ],
-    ...['state', 'tables', ...(withChannels ? ['channels'] : [])],
-  ];
+  const sql = [...DATABASE_STATEMENTS, ...(withChannels ? ['channels'] : [])];
   return {
     botpress,
     nginx: [

@@ -29,11 +29,13 @@ const checks: Partial<Record<Format, (text: string) => string | undefined>> = {
  * Checks every rendered text by the rules of its format and what the files say of one another.
  * Returns all faults; an empty list means that each reader will at least be able to parse its file.
  * @param trusted files whose text is not parsed once more
+ * @param given folders that were there before the generator
  */
 export function checkPlan(
   files: readonly PlannedFile[],
   environments: readonly string[],
   trusted: (file: PlannedFile) => boolean = () => false,
+  given: readonly string[] = [],
 ): Fault[] {
   const faults: Fault[] = [];
   const seen = new Set<string>();
@@ -50,7 +52,7 @@ export function checkPlan(
       (format === 'yaml' ? checkYaml(path, content, documents) : checks[format]?.(content));
     if (reason) faults.push({ path, reason });
   }
-  return [...faults, ...(faults.length === 0 ? checkReferences(files, environments, documents) : [])];
+  return [...faults, ...(faults.length === 0 ? checkReferences(files, environments, documents, given) : [])];
 }
 
 /** YAML 1.2 with the merge keys that compose reads. */

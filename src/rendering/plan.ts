@@ -1,4 +1,4 @@
-import type { StoredAnswers } from '../deployment/answers.ts';
+import type { Answers } from '../deployment/answers.ts';
 
 /**
  * What happens to a file when the generator runs again:
@@ -28,8 +28,8 @@ export interface PlannedFile {
 export interface Plan {
   /** Version of the generator that made the plan. */
   generator: string;
-  /** The answers as they are stored in `.yo-rc.json`; never contain a secret. */
-  answers: StoredAnswers;
+  /** The answers, which end in `.yo-rc.json`; never contain a secret. */
+  answers: Answers;
   /** Sorted by path, paths unique. */
   files: PlannedFile[];
 }

@@ -22,11 +22,13 @@ interface Service {
  * What the compose files say of one another and of the rest of the output: services waited for, networks, volumes and
  * secrets exist, and each file that is mounted from the repository is written by this plan.
  * @param documents the compose files, parsed, by path
+ * @param given folders that were there before the generator
  */
 export function checkReferences(
   files: readonly PlannedFile[],
   environments: readonly string[],
   documents: ReadonlyMap<string, unknown>,
+  given: readonly string[] = [],
 ): Fault[] {
   const composeFiles = files.filter(({ path }) => /^compose(\.[a-z0-9-]+)?\.yaml$/.test(path));
   const parsed = composeFiles.map(({ path }) => ({
@@ -59,7 +61,7 @@ export function checkReferences(
       for (const volume of body.volumes ?? []) {
         const source =
           typeof volume === 'string' ? (volume.split(/:(?=\/)/)[0] ?? '') : (volume.source ?? '');
-        if (source.startsWith('./'))
+        if (source.startsWith('./') && !given.includes(source))
           for (const mounted of expand(source.slice(2), environments))
             if (!isWritten(mounted, paths))
               faults.push({ path, reason: `${service}: mounts ${source}, which the plan does not write` });

@@ -1,6 +1,6 @@
 import { lstatSync, realpathSync, statSync } from 'node:fs';
 import { join, resolve } from 'node:path';
-import type { StoredAnswers } from '../deployment/answers.ts';
+import { storedAnswers, type Answers } from '../deployment/answers.ts';
 import type { Plan } from '../rendering/plan.ts';
 import { type Base, basePath, pack, parseBase, printBase, unpack } from './base.ts';
 import { type Change, compare, type Moves, statuses } from './changes.ts';
@@ -159,10 +159,10 @@ function readCopy(base: Base, path: string, from: string | undefined, sha256: st
   return copy === undefined ? Buffer.alloc(0) : unpack(at, copy, sha256);
 }
 
-function compareAnswers(root: string, answers: StoredAnswers): Change {
+function compareAnswers(root: string, answers: Answers): Change {
   const entry = inspect(root, answersPath);
   const text = readText(root, answersPath);
-  const wanted = writeAnswers(text, answers);
+  const wanted = writeAnswers(text, storedAnswers(answers));
   const change = { path: answersPath, kind: 'managed', mode: 0o644, after: Buffer.from(wanted) } as const;
   if (entry.type !== 'file') return { ...change, status: 'created' };
   const status = wanted === text ? 'unchanged' : 'updated';

@@ -68,6 +68,26 @@ describe('what is not fit to serve', () => {
     expect(failures.splice(0).length).toBeLessThan(20);
   });
 
+  it('a server that nginx does not reach never gets a visitor, however well it finds itself', async () => {
+    const { serving } = await rollouts.status();
+    const idle = serving === 'blue' ? 'green' : 'blue';
+    const run = rollouts.start();
+    await run.reach('start');
+    await waitFor(async () => (await stack.health(`botpress-${idle}`)) === 'starting', {
+      timeout: 30_000,
+      what: 'container',
+    });
+    await demandDocker([
+      'network',
+      'disconnect',
+      `${stack.project}_app`,
+      `${stack.project}-botpress-${idle}-1`,
+    ]);
+    expect(await run.ended).toBe(1);
+    await rollouts.expectAtRest({ serving });
+    expectNoFailure();
+  });
+
   it('an image that does not exist changes nothing', async () => {
     const { code, stderr } = await stack.bin('deploy', '12.31.10-nowhere');
     expect([code, stderr.includes('12.31.10-nowhere')]).toEqual([3, true]);

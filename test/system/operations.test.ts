@@ -1,7 +1,11 @@
 import { afterAll, beforeAll, describe, expect, it, jest } from '@jest/globals';
 import { mkdirSync, readFileSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
+import fc from 'fast-check';
+import { createHash, randomBytes } from 'node:crypto';
 import { demandDocker, docker, sleep, startEngine, waitFor } from './engine/setup.ts';
+import { flood } from './flood.ts';
+import { almostMessages, drip, hostileRequests, malformedRequests, send, wire } from './hostile.ts';
 import { Stack } from './stack.ts';
 
 jest.setTimeout(300_000);
@@ -17,7 +21,9 @@ const staging = {
 /** Seconds between two looks of the service, and the longest a look may take, as the output has them. */
 const INTERVAL = 5;
 const LIMIT = 2;
-const PER_MINUTE = 40;
+const PER_MINUTE = 2_500;
+/** Requests of the flood. */
+const FLOOD = 100_000;
 
 interface Report {
   status: 'ok' | 'error';
@@ -230,25 +236,56 @@ describe('the operations service of a cluster', () => {
       const { stdout, stderr } = await docker(['logs', postgres]);
       return `${stdout}${stderr}`.match(/SELECT 1 AS health/g)?.length ?? 0;
     };
-    const address = await addressOf('operations');
+    const host = await addressOf('operations');
     const before = await logged();
-    const began = Date.now();
-    let answered = 0;
-    // 1,000 a second for two seconds.
-    for (let tick = 0; tick < 40; tick++) {
-      const batch = Array.from({ length: 50 }, async () => {
-        const response = await fetch(`http://${address}:9464/health`, { signal: AbortSignal.timeout(5_000) });
-        await response.arrayBuffer();
-        if (response.status === 200) answered++;
-      });
-      await Promise.all(batch);
-      await sleep(Math.max(0, began + (tick + 1) * 50 - Date.now()));
-    }
-    const seconds = (Date.now() - began) / 1_000;
+    // For ten seconds, at the listener for the world and at the one inside.
+    const { statuses, seconds } = await flood({
+      targets: [8080, 9464].map((port) => ({ host, port })),
+      total: 10_000,
+      perSecond: 1_000,
+      request: () => wire('/health', {}, '', 'GET'),
+    });
     const cost = (await logged()) - before;
-    expect(answered).toBe(2_000);
+    expect(statuses.filter((status) => status === 200)).toHaveLength(10_000);
+    expect(cost).toBeGreaterThan(0);
     expect(cost).toBeLessThanOrEqual(Math.floor(seconds / INTERVAL) + 1);
     await superuser('ALTER ROLE botpress_monitor RESET log_statement');
+  });
+
+  it('tells bin/check and bin/deploy what is down, and neither needs it', async () => {
+    const findings = async () => {
+      const { checks } = JSON.parse((await stack.bin('check', '--json')).stdout) as {
+        checks: { name: string; findings: { reason: string }[] }[];
+      };
+      const line = checks.find(({ name }) => name === 'health-checks');
+      return line?.findings.map(({ reason }) => reason).join('\n');
+    };
+    expect(await findings()).toMatch(/services are well, and all of their parts answer$/);
+    const ids = [await only('redis'), await only('operations')].map(({ Id }) => Id) as [string, string];
+    await demandDocker(['stop', ids[0]]);
+    try {
+      await see(
+        'word of redis',
+        ({ checks }) => checks.redis?.status === 'error',
+        2 * (INTERVAL + LIMIT) + 3,
+      );
+      expect(await findings()).toMatch(/^redis has been down since \d{4}-.* UTC: \w/m);
+      const told = await stack.bin('deploy');
+      expect([told.code, told.stderr]).toEqual([
+        3,
+        expect.stringMatching(/redis is down before anything is changed: \w[^]*Redis of staging is not up/),
+      ]);
+      await demandDocker(['stop', ids[1]]);
+      const untold = await stack.bin('deploy');
+      expect([untold.code, untold.stderr]).toEqual([
+        3,
+        expect.stringContaining('Redis of staging is not up'),
+      ]);
+      expect(untold.stderr).not.toContain('before anything is changed');
+    } finally {
+      await demandDocker(['start', ...ids]);
+    }
+    await allWell();
   });
 
   it('leaves nginx alone when it is gone, and counts afterwards what it missed', async () => {
@@ -281,32 +318,112 @@ describe('the operations service of a cluster', () => {
       expect(other.status).toBe(401);
     });
 
-    it('refuses what is no message, survives it, and answers what is one', async () => {
-      const hostile: (string | Buffer)[] = [
-        '',
-        '{',
-        'null',
-        '[]',
-        '"text"',
-        '{"type":"text"}',
-        '{"type":"text","text":7}',
-        '{"type":"text","text":""}',
-        '{"type":"text","text":"a","more":1}',
-        '{"__proto__":{"type":"text"},"type":"text","text":"a"}',
-        `{"type":"text","text":"${'a'.repeat(400)}"}`,
-        `{"type":"text","text":"${'a'.repeat(60_000)}"}`,
-        `${'['.repeat(5_000)}${']'.repeat(5_000)}`,
-        Buffer.from([0xff, 0xfe, 0x00, 0x01]),
-      ];
-      for (const body of hostile) {
-        const { status } = await stack.fetch('/api/v1/bots/support/converse/somebody', {
-          method: 'POST',
-          headers: { 'x-api-key': 'wrong', 'content-type': 'application/json' },
-          body,
+    /** Has Redis forget a count. */
+    const forget = async (name: string) =>
+      demandDocker([
+        ...['exec', '--env', `REDISCLI_AUTH=${stack.secret('redis-password')}`, (await only('redis')).Id],
+        ...['redis-cli', 'DEL', name],
+      ]);
+    /** Both instances, as this machine reaches them. */
+    const instances = async () => {
+      const hosts = await Promise.all([addressOf('gateway', 0), addressOf('gateway', 1)]);
+      expect(new Set(hosts).size).toBe(2);
+      return hosts.map((host) => ({ host, port: 8080 }));
+    };
+    /** As long as this stays the same, they neither ended nor were ended. */
+    const lives = async () =>
+      demandDocker([
+        ...['inspect', '--format', '{{.Id}} {{.State.StartedAt}} {{.RestartCount}} {{.State.OOMKilled}}'],
+        ...(await containers('gateway')).map(({ Id }) => Id),
+      ]);
+    const authorization = () => ({ ...authorized(), 'content-type': 'application/json' });
+    const path = '/api/v1/bots/support/converse/somebody';
+
+    it('lets nothing of a flood of nonsense through, ends who is slow, and goes on', async () => {
+      const targets = await instances();
+      const before = await lives();
+      // Each has less than its limit, also with what is sent again.
+      const keys = Array.from({ length: FLOOD / 1_000 }, () => randomBytes(32).toString('base64url'));
+      const file = join(stack.folder, 'secrets/staging/gateway/keys');
+      const known = readFileSync(file, 'utf8');
+      const hashes = keys.map(
+        (one, index) => `flood-${index} ${createHash('sha256').update(one).digest('hex')}\n`,
+      );
+      writeFileSync(file, known + hashes.join(''));
+      const requests = keys.map(hostileRequests);
+      const pick = (index: number) => {
+        const list = requests[index % keys.length]!;
+        return list[Math.floor(index / keys.length) % list.length]!;
+      };
+      for (const { host, port } of targets)
+        await waitFor(async () => (await send(host, port, requests.at(-1)![0]!.wire)) === 400, {
+          timeout: 10_000,
+          what: 'keys of the flood',
         });
-        // Without a key nothing of it is even read.
-        expect([401, 429]).toContain(status);
+
+      const head = `POST ${path} HTTP/1.1\r\nhost: gateway\r\nauthorization: Bearer ${keys[0]}\r\ncontent-type: application/json\r\n`;
+      const slow = targets.flatMap(({ host, port }) => [
+        ...Array.from({ length: 25 }, () => drip(host, port, head, 'x-slow: 1\r\n')),
+        ...Array.from({ length: 25 }, () =>
+          drip(host, port, `${head}content-length: 9000\r\n\r\n{"type":"`, 'a'),
+        ),
+      ]);
+      const { statuses } = await flood({
+        targets,
+        total: FLOOD,
+        request: (index) => pick(index).wire,
+      });
+      const wrong = new Set(
+        statuses.flatMap((status, index) => {
+          const { what, statuses: right } = pick(index);
+          return right.includes(status) ? [] : [`${what}: ${status}`];
+        }),
+      );
+      expect([...wrong]).toEqual([]);
+      for (const { text, milliseconds } of await Promise.all(slow)) {
+        expect(text).toMatch(/^HTTP\/1\.1 408 /);
+        // Its limit is ten.
+        expect(milliseconds).toBeLessThan(20_000);
       }
+
+      for (const { host, port } of targets) {
+        for (const bytes of malformedRequests(key)) {
+          const status = await send(host, port, bytes, 300);
+          const isRefused = [undefined, 400, 401, 413, 414, 429, 431].includes(status);
+          expect([isRefused, status, bytes.toString('latin1').slice(0, 200)]).toEqual([
+            true,
+            status,
+            expect.any(String),
+          ]);
+        }
+        expect(await send(host, port, wire(path, authorization()))).toBe(200);
+      }
+      writeFileSync(file, known);
+      expect(await lives()).toBe(before);
+    });
+
+    it('takes no almost-message for a message, and no bytes for a reason to end', async () => {
+      const targets = await instances();
+      const before = await lives();
+      await fc.assert(
+        fc.asyncProperty(almostMessages, fc.constantFrom(...targets), async (value, { host, port }) => {
+          expect(await send(host, port, wire(path, authorization(), JSON.stringify(value)))).toBe(400);
+        }),
+        { numRuns: 500 },
+      );
+      await fc.assert(
+        fc.asyncProperty(
+          fc.uint8Array({ maxLength: 2_000 }),
+          fc.constantFrom('', 'POST ', `POST ${path} HTTP/1.1\r\n`, `POST ${path} HTTP/1.1\r\nhost: a\r\n`),
+          fc.constantFrom(...targets),
+          async (bytes, start, { host, port }) => {
+            const status = await send(host, port, Buffer.concat([Buffer.from(start), bytes]), 0);
+            expect([undefined, 400, 401, 404, 408, 429, 431]).toContain(status);
+          },
+        ),
+        { numRuns: 500 },
+      );
+      expect(await lives()).toBe(before);
       const answer = await converse(authorized());
       expect([answer.status, answer.body.toString()]).toEqual([
         200,
@@ -316,33 +433,13 @@ describe('the operations service of a cluster', () => {
 
     it('keeps its limit exactly, over both instances', async () => {
       // A minute is a minute: from here on the window is a new one.
-      const redis = (await only('redis')).Id;
-      await demandDocker([
-        'exec',
-        '--env',
-        `REDISCLI_AUTH=${stack.secret('redis-password')}`,
-        redis,
-        'redis-cli',
-        'DEL',
-        'gateway:requests:shop',
-      ]);
-      const instances = await Promise.all([addressOf('gateway', 0), addressOf('gateway', 1)]);
-      expect(new Set(instances).size).toBe(2);
-      const statuses = await Promise.all(
-        Array.from({ length: 2 * PER_MINUTE }, async (_, index) => {
-          const response = await fetch(
-            `http://${instances[index % 2]}:8080/api/v1/bots/support/converse/visitor-${index}`,
-            {
-              method: 'POST',
-              headers: { ...authorized(), 'content-type': 'application/json' },
-              body: JSON.stringify({ type: 'postback' }),
-            },
-          );
-          await response.arrayBuffer();
-          return response.status;
-        }),
-      );
-      // Not valid, so the bots stay out of it; each one counts all the same.
+      await forget('gateway:requests:shop');
+      const { statuses } = await flood({
+        targets: await instances(),
+        total: 2 * PER_MINUTE,
+        // Not valid, so the bots stay out of it; each one counts all the same.
+        request: (index) => wire(`${path}-${index}`, authorization(), '{"type":"postback"}'),
+      });
       expect(statuses.filter((status) => status === 400)).toHaveLength(PER_MINUTE);
       expect(statuses.filter((status) => status === 429)).toHaveLength(PER_MINUTE);
     });

@@ -1,19 +1,27 @@
 import { afterAll, afterEach, beforeAll, describe, expect, it, jest } from '@jest/globals';
 import fc from 'fast-check';
 import { spawn, type ChildProcess } from 'node:child_process';
-import { chmodSync, existsSync, mkdirSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
+import {
+  chmodSync,
+  existsSync,
+  mkdirSync,
+  mkdtempSync,
+  readdirSync,
+  readFileSync,
+  rmSync,
+  writeFileSync,
+} from 'node:fs';
 import { createServer as createHttpServer } from 'node:http';
 import { createServer, type AddressInfo, type Server } from 'node:net';
 import { tmpdir } from 'node:os';
 import { dirname, join } from 'node:path';
-import type { Answers } from '../../src/deployment/answers.ts';
 import { deriveDeployment } from '../../src/deployment/deployment.ts';
 import { renderArtefacts } from '../../src/rendering/artefact.ts';
+import { answersWith } from './answers/sample.ts';
 
 jest.setTimeout(60_000);
 
-const answers: Answers = {
-  name: 'acme-bot',
+const answers = answersWith({
   domain: 'bot.acme.example',
   contact: 'ops@acme.example',
   bots: ['support', 'help-desk'],
@@ -22,23 +30,12 @@ const answers: Answers = {
   environments: ['production'],
   channels: ['web', 'slack', 'twilio', 'smooch'],
   tls: 'self-signed',
-  access: { admin: [], embed: [] },
-  database: { rowLevelSecurity: false, retentionDays: 0 },
-  nlu: false,
-  scaling: {
-    target: 'compose',
-    replicas: 1,
-    deployment: 'recreate',
-    ingress: 'ingress',
-    database: 'cluster',
-    redis: 'cluster',
-  },
-  backup: { targets: [], schedule: '0 3 * * *', retention: { daily: 1, weekly: 1, monthly: 1 } },
+  'database.retentionDays': 0,
+  'scaling.deployment': 'recreate',
+  'backup.targets': [],
   ci: 'none',
   monitoring: false,
-  gateway: { enabled: false, requestsPerMinute: 60 },
-  alerts: { slack: false, email: [], errorRate: 0.05, responseTimeMs: 5000, memoryUsage: 0.9 },
-};
+});
 
 const templates = [
   'botpress/entrypoint.sh',
@@ -539,6 +536,39 @@ describe('health.sh', () => {
     }
     expect((await check(await closedPort(), database, impatient)).out).toContain('at work on the database');
     expect(await isEnded()).toBe(false);
+  });
+
+  it('only says how it is with --look: it counts nothing, calls nobody and ends nothing', async () => {
+    startServer();
+    const hook = join(state, 'hook.sh');
+    writeFileSync(hook, `#!/bin/sh\ntouch ${join(state, 'called')}\n`, { mode: 0o755 });
+    const look = (port: number, database: number) =>
+      run(join(root, 'botpress/health.sh'), ['--look'], {
+        HEALTH_STATE_DIR: state,
+        HEALTH_HOOK: hook,
+        PORT: String(port),
+        DATABASE_HOST: '127.0.0.1',
+        DATABASE_PORT: String(database),
+        DATABASE_NAME: 'botpress',
+        DATABASE_USER: 'botpress',
+        ...impatient,
+        WATCHDOG_LOADING_SECONDS: '0',
+      });
+    writeFileSync(join(state, 'loading'), '1');
+    const database = await postgres('R');
+    expect(await look(await status(up), database)).toMatchObject({ code: 0, out: 'healthy\n' });
+    for (const [port, reason] of [
+      [await status({ ...up, messaging: 'down' }), 'messaging is down'],
+      [await status({ ...up, database: 'error' }), 'the database is not up'],
+      [await status({}, 503), 'loading: /status answers 503'],
+      [await closedPort(), 'no port is open'],
+    ] as const)
+      expect(await look(port, database)).toMatchObject({
+        code: 1,
+        out: expect.stringContaining(`unhealthy: ${reason}`),
+      });
+    expect(await isEnded()).toBe(false);
+    expect(readdirSync(state).sort()).toEqual(['hook.sh', 'loading', 'server.pid']);
   });
 
   it('is unhealthy, and ends nothing, when /status does not answer', async () => {

@@ -15,9 +15,9 @@ import {
 import { createServer, type AddressInfo } from 'node:net';
 import { tmpdir } from 'node:os';
 import { dirname, join } from 'node:path';
-import type { Answers } from '../../src/deployment/answers.ts';
 import { deriveDeployment } from '../../src/deployment/deployment.ts';
 import { renderArtefacts } from '../../src/rendering/artefact.ts';
+import { answersWith } from './answers/sample.ts';
 
 jest.setTimeout(60_000);
 
@@ -38,12 +38,9 @@ const templates = [
   ...libraries,
 ].map((template) => ({ template }));
 
-const answers: Answers = {
-  name: 'acme-bot',
+const answers = answersWith({
   domain: 'bot.acme.example',
   contact: 'ops@acme.example',
-  bots: ['support'],
-  languages: ['en'],
   edition: 'pro',
   environments: [
     { name: 'development', httpPort: 39381 },
@@ -52,23 +49,11 @@ const answers: Answers = {
   ],
   channels: ['web', 'slack'],
   tls: 'self-signed',
-  access: { admin: [], embed: [] },
-  database: { rowLevelSecurity: false, retentionDays: 0 },
-  nlu: false,
-  scaling: {
-    target: 'compose',
-    replicas: 1,
-    deployment: 'blue-green',
-    ingress: 'ingress',
-    database: 'cluster',
-    redis: 'cluster',
-  },
-  backup: { targets: [], schedule: '0 3 * * *', retention: { daily: 1, weekly: 1, monthly: 1 } },
+  'database.retentionDays': 0,
+  'backup.targets': [],
   ci: 'none',
   monitoring: false,
-  gateway: { enabled: false, requestsPerMinute: 60 },
-  alerts: { slack: false, email: [], errorRate: 0.05, responseTimeMs: 5000, memoryUsage: 0.9 },
-};
+});
 
 /**
  * Stands in for the engine: notes each call and the environment that matters, and has whatever was started healthy.

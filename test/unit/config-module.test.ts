@@ -15,6 +15,7 @@ import type { Answers } from '../../src/deployment/answers.ts';
 import { deriveDeployment } from '../../src/deployment/deployment.ts';
 import { renderArtefacts } from '../../src/rendering/artefact.ts';
 import { checkPlan } from '../../src/rendering/check.ts';
+import { answersWith } from './answers/sample.ts';
 
 // The compiler alone takes some seconds; on a busy machine many.
 jest.setTimeout(180_000);
@@ -22,33 +23,12 @@ jest.setTimeout(180_000);
 const root = join(import.meta.dirname, '../..');
 const templates = join(root, 'templates/app');
 
-const answers: Answers = {
-  name: 'acme-bot',
+const answers = answersWith({
   domain: 'bot.acme.example',
-  contact: 'ops@acme.example',
-  bots: ['support'],
-  languages: ['en'],
-  edition: 'community',
-  environments: ['development', 'staging', 'production'],
-  channels: ['web'],
   tls: 'self-signed',
-  access: { admin: ['10.0.0.0/8'], embed: [] },
-  database: { rowLevelSecurity: false, retentionDays: 365 },
-  nlu: false,
-  scaling: {
-    target: 'compose',
-    replicas: 1,
-    deployment: 'blue-green',
-    ingress: 'ingress',
-    database: 'cluster',
-    redis: 'cluster',
-  },
-  backup: { targets: ['local'], schedule: '0 3 * * *', retention: { daily: 30, weekly: 8, monthly: 12 } },
-  ci: 'github',
-  monitoring: true,
-  gateway: { enabled: false, requestsPerMinute: 60 },
-  alerts: { slack: false, email: [], errorRate: 0.05, responseTimeMs: 5000, memoryUsage: 0.9 },
-};
+  contact: 'ops@acme.example',
+  'access.admin': ['10.0.0.0/8'],
+});
 
 /** Answers whose configuration modules differ most from each other. */
 const deployments: Record<string, Answers> = {
@@ -62,14 +42,7 @@ const deployments: Record<string, Answers> = {
       { name: 'eu-live-1', tls: 'none', httpPort: 8081, confidence: 1 },
     ],
     access: { admin: [], embed: ['http://shop.acme.example', 'https://acme.example:443'] },
-    scaling: {
-      target: 'compose',
-      replicas: 3,
-      deployment: 'recreate',
-      ingress: 'ingress',
-      database: 'cluster',
-      redis: 'cluster',
-    },
+    scaling: { ...answers.scaling, replicas: 3, deployment: 'recreate' },
   },
   'one laptop': { ...answers, environments: ['development'], domain: 'change-me.example' },
 };

@@ -5,63 +5,32 @@ import type { Answers } from '../../src/deployment/answers.ts';
 import { deriveDeployment } from '../../src/deployment/deployment.ts';
 import { renderArtefacts } from '../../src/rendering/artefact.ts';
 import { checkPlan } from '../../src/rendering/check.ts';
+import { answersWith } from './answers/sample.ts';
 
 const templates = join(import.meta.dirname, '../../templates/app');
 const rows = readdirSync(join(templates, 'nginx'), { recursive: true, encoding: 'utf8' })
   .filter((name) => name.endsWith('.ejs'))
   .map((name) => ({ template: `nginx/${name.slice(0, -'.ejs'.length)}` }));
 
-const base: Answers = {
-  name: 'acme-bot',
+const base = answersWith({
   domain: 'bot.acme.example',
-  contact: 'ops@acme.example',
-  bots: ['support'],
-  languages: ['en'],
-  edition: 'community',
-  environments: ['development', 'staging', 'production'],
   channels: ['web', 'telegram'],
   tls: 'letsencrypt',
-  access: { admin: ['10.0.0.0/8', '2001:db8::/32'], embed: ['https://www.acme.example'] },
-  database: { rowLevelSecurity: false, retentionDays: 365 },
-  nlu: false,
-  scaling: {
-    target: 'compose',
-    replicas: 1,
-    deployment: 'blue-green',
-    ingress: 'ingress',
-    database: 'cluster',
-    redis: 'cluster',
-  },
-  backup: { targets: ['local'], schedule: '0 3 * * *', retention: { daily: 1, weekly: 1, monthly: 1 } },
-  ci: 'none',
+  contact: 'ops@acme.example',
+  'access.admin': ['10.0.0.0/8', '2001:db8::/32'],
+  'access.embed': ['https://www.acme.example'],
   monitoring: false,
-  gateway: { enabled: false, requestsPerMinute: 60 },
-  alerts: { slack: false, email: [], errorRate: 0.05, responseTimeMs: 5000, memoryUsage: 0.9 },
-};
+});
 const cluster: Partial<Answers> = {
   edition: 'pro',
-  scaling: {
-    target: 'compose',
-    replicas: 3,
-    deployment: 'blue-green',
-    ingress: 'ingress',
-    database: 'cluster',
-    redis: 'cluster',
-  },
+  scaling: { ...base.scaling, replicas: 3, deployment: 'blue-green' },
 };
 const sets: Record<string, Partial<Answers>> = {
   default: {},
   'self-signed, recreate, slack only': {
     tls: 'self-signed',
     channels: ['slack'],
-    scaling: {
-      target: 'compose',
-      replicas: 1,
-      deployment: 'recreate',
-      ingress: 'ingress',
-      database: 'cluster',
-      redis: 'cluster',
-    },
+    scaling: { ...base.scaling, replicas: 1, deployment: 'recreate' },
   },
   'provided certificate, webchat only': { tls: 'provided', channels: ['web'] },
   'cluster, nobody embeds, everybody administers': {

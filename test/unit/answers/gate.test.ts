@@ -9,6 +9,15 @@ import { defaultAnswers, withAnswers } from './sample.ts';
 /** The answers file of the documentation. */
 const documented = {
   name: 'acme-bot',
+  alone: [],
+  stack: {
+    project: 'botpress',
+    networks: ['botpress_default'],
+    database: 'postgres://botpress@postgres:5432/botpress',
+    botpress: 'botpress',
+    health: 'http://botpress:3000/status',
+    files: ['./data'],
+  },
   domain: 'bot.acme.example',
   contact: 'ops@acme.example',
   bots: ['support'],

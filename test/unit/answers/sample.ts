@@ -18,3 +18,8 @@ export function withAnswers(changes: Record<string, unknown>): unknown {
   for (const [path, value] of Object.entries(changes)) setAt(answers, path, value);
   return answers;
 }
+
+/** The same, parsed: what the generator would go on with. */
+export function answersWith(changes: Record<string, unknown>): Answers {
+  return parseAnswers(withAnswers(changes));
+}

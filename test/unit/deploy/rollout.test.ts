@@ -200,6 +200,28 @@ describe('the backup before a deployment', () => {
   });
 });
 
+describe('what the watcher of a deployment sees before it', () => {
+  it.each([
+    [
+      'is told',
+      "echo 'redis|1700000000|connect ECONNREFUSED'; echo 'language|1700000000|it is not ready'",
+      /redis is down before anything is changed: connect ECONNREFUSED\n.*language is down .*: it is not ready\n$/,
+    ],
+    ['is not told where there is nothing', ':', /^$/],
+    ['is not told where nobody knows', 'return 1', /^$/],
+  ])('%s, and refuses nothing', (_, says, told) => {
+    const { status, stdout, stderr } = bash(
+      repositoryOf('watched'),
+      `deep_health() { ${says}; }\ntell_what_is_down\necho went on`,
+    );
+    expect([status, stdout, stderr]).toEqual([0, 'went on', expect.stringMatching(told)]);
+  });
+
+  it('is nothing where no part watches', () => {
+    expect(bash(repositoryOf('unwatched'), 'tell_what_is_down').stderr).toBe('');
+  });
+});
+
 describe('the image in .env', () => {
   it('is replaced, whatever else stands there, and stays closed to others', () => {
     const root = repositoryOf('env');

@@ -55,7 +55,7 @@ interface Service {
   pids_limit?: number;
   networks?: string[];
   ports?: { host_ip: string }[];
-  volumes?: string[];
+  volumes?: (string | { type: string; source: string; read_only?: boolean })[];
   healthcheck?: object;
   logging?: object;
   environment?: Record<string, string>;
@@ -168,9 +168,9 @@ describe.each([
       ...alerts.map(({ expr }) => expr),
       ...rulesOf(files, 'recordings').map(({ expr }) => expr),
       ...dashboards.flatMap((path) =>
-        (JSON.parse(read(files, path)) as { panels: { targets: { expr: string }[] }[] }).panels.flatMap(
-          ({ targets }) => targets.map(({ expr }) => expr),
-        ),
+        (JSON.parse(read(files, path)) as { panels: { type: string; targets: { expr: string }[] }[] }).panels
+          .filter(({ type }) => type !== 'logs')
+          .flatMap(({ targets }) => targets.map(({ expr }) => expr)),
       ),
     ];
     const recorded = rulesOf(files, 'recordings').map(({ record }) => record);
@@ -183,18 +183,23 @@ describe.each([
     }
   });
 
-  it('each dashboard has panels that do not overlap, of the one data source', () => {
+  it('each dashboard has panels that do not overlap, of the source that has what they show', () => {
     for (const path of [...files.keys()].filter((name) =>
       name.startsWith('monitoring/grafana/dashboards/'),
     )) {
       const { uid, panels } = JSON.parse(read(files, path)) as {
         uid: string;
-        panels: { id: number; datasource: { uid: string }; gridPos: Record<'x' | 'y' | 'w' | 'h', number> }[];
+        panels: {
+          id: number;
+          type: string;
+          datasource: { uid: string };
+          gridPos: Record<'x' | 'y' | 'w' | 'h', number>;
+        }[];
       };
       expect(uid).toMatch(/^botpress-/);
       const taken = new Set<string>();
-      for (const { datasource, gridPos } of panels) {
-        expect(datasource.uid).toBe('prometheus');
+      for (const { type, datasource, gridPos } of panels) {
+        expect(datasource.uid).toBe(type === 'logs' ? 'loki' : 'prometheus');
         expect(gridPos.x + gridPos.w).toBeLessThanOrEqual(24);
         for (let x = gridPos.x; x < gridPos.x + gridPos.w; x++)
           for (let y = gridPos.y; y < gridPos.y + gridPos.h; y++) {
@@ -206,7 +211,7 @@ describe.each([
     }
   });
 
-  it('services are hardened, published on the loopback address alone, and mount no folder of the host', () => {
+  it('services are hardened, published on the loopback address alone, and but one mount no folder of the host', () => {
     const { services, networks } = composeOf(files);
     const own = Object.entries(services).filter(([, { image }]) => image);
     // Started after everything that visitors need.
@@ -228,12 +233,25 @@ describe.each([
         logging: { driver: 'json-file' },
       });
       expect(service.cap_add).toBeUndefined();
-      expect(service.user).toMatch(/^[1-9]/);
+      // Docker's files are root's.
+      expect(service.user).toMatch(name === 'log-agent' ? /^0:0$/ : /^[1-9]/);
       expect(service.image).toMatch(/^\$\{IMAGE_[A-Z_]+:-[^}]+:[v\d][^}]*\}$/);
       for (const port of service.ports ?? []) expect(port.host_ip).toBe('127.0.0.1');
       for (const volume of service.volumes ?? [])
-        expect([name, volume]).not.toEqual([name, expect.stringMatching(/^\/|docker\.sock/)]);
+        expect([name, volume]).toEqual([
+          name,
+          name === 'log-agent' && typeof volume === 'object'
+            ? expect.objectContaining({
+                type: 'bind',
+                source: '${DOCKER_DATA:-/var/lib/docker}/containers',
+                read_only: true,
+                bind: { create_host_path: false },
+              })
+            : expect.not.stringMatching(/^\/|docker\.sock/),
+        ]);
     }
+    // What reads the lines of all has no way out.
+    expect(services['log-agent']?.networks).toEqual(['monitoring']);
     expect(networks.monitoring?.internal).toBe(true);
     // The only way out is that of Alertmanager.
     expect(own.filter(([, { networks: of }]) => of?.includes('egress')).map(([name]) => name)).toEqual([
@@ -253,6 +271,50 @@ describe.each([
       for (const [name, value] of Object.entries(environment ?? {}))
         if (/PASS|SECRET|TOKEN/.test(name)) expect(value).toMatch(/^\/run\/secrets\//);
     expect(read(files, 'monitoring/alertmanager/alertmanager.yml')).not.toMatch(/(api_url|password|url): /);
+  });
+});
+
+describe('the logs', () => {
+  const files = plan(everything);
+
+  it('say in every line whose it is, and are rotated', () => {
+    const services = [...files.keys()]
+      .filter((path) => /^compose(\.(operations|backup|monitoring))?\.yaml$/.test(path))
+      .flatMap((path) =>
+        Object.entries(
+          (parse(read(files, path), { merge: true }) as { services: Record<string, Service> }).services,
+        ).filter(([, { image }]) => image),
+      );
+    expect(services.length).toBeGreaterThan(15);
+    for (const [name, { logging }] of services)
+      expect([name, logging]).toEqual([
+        name,
+        {
+          driver: 'json-file',
+          options: {
+            'max-size': '10m',
+            'max-file': '5',
+            labels: 'com.docker.compose.project,com.docker.compose.service',
+          },
+        },
+      ]);
+  });
+
+  it('go to the store that Grafana asks, and are kept for two weeks', () => {
+    const agent = read(files, 'monitoring/log-agent/syslog-ng.conf');
+    const source = parse(read(files, 'monitoring/grafana/provisioning/datasources/loki.yml')) as {
+      datasources: { uid: string; url: string }[];
+    };
+    expect(source.datasources).toEqual([expect.objectContaining({ uid: 'loki', url: 'http://loki:3100' })]);
+    expect(agent).toContain('url("http://loki:3100/loki/api/v1/push")');
+    const loki = parse(read(files, 'monitoring/loki/loki.yml')) as {
+      server: { http_listen_port: number };
+      compactor: object;
+    };
+    expect(loki.server.http_listen_port).toBe(3100);
+    // Without both nothing is ever deleted.
+    expect(loki.compactor).toMatchObject({ retention_enabled: true, delete_request_store: 'filesystem' });
+    expect(read(files, 'compose.monitoring.yaml')).toContain("'-store.retention=${LOGS_RETENTION:-336h}'");
   });
 });
 

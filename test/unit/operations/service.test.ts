@@ -143,6 +143,17 @@ describe('the gateway', () => {
     expect(cluster).toMatchObject({ scale: 2, environment: { REDIS_HOST: 'redis' } });
   });
 
+  it('has a folder for its keys that bin/up makes, because Docker would make it as root', () => {
+    const part = (changes: Record<string, unknown>) => text(render(changes), 'bin/lib/parts/operations.sh');
+    expect(part({})).not.toContain('SECRET_FOLDERS');
+    expect(part({ 'gateway.enabled': true })).toContain('SECRET_FOLDERS+=(gateway)');
+    expect(servicesOf({ 'gateway.enabled': true }).gateway?.volumes).toEqual([
+      './secrets/${ENVIRONMENT}/gateway:/run/gateway:ro',
+    ]);
+    const up = text(render({}, 'app', appArtefacts), 'bin/up');
+    expect(up).toContain('for folder in "${SECRET_FOLDERS[@]}"; do mkdir -p "$secrets_dir/$folder"; done');
+  });
+
   it('needs the part that brings it', () => {
     expect(() => deploymentOf({ 'gateway.enabled': true, monitoring: false })).toThrow(InputError);
   });

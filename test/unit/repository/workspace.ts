@@ -10,7 +10,7 @@ import {
 } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { dirname, join } from 'node:path';
-import type { StoredAnswers } from '../../../src/deployment/answers.ts';
+import type { Answers } from '../../../src/deployment/answers.ts';
 import type { Kind, Plan, PlannedFile } from '../../../src/rendering/plan.ts';
 import type { Status } from '../../../src/repository/changes.ts';
 import { apply, openRepository, prepare } from '../../../src/repository/repository.ts';
@@ -34,7 +34,7 @@ export function ofKind(kind: Kind, path: string, content: string, mode = 0o600):
 
 export function planOf(files: PlannedFile[], answers: object = { name: 'acme-bot' }): Plan {
   const sorted = [...files].sort((a, b) => (a.path < b.path ? -1 : 1));
-  return { generator: '1.0.0', answers: answers as StoredAnswers, files: sorted };
+  return { generator: '1.0.0', answers: { alone: [], ...answers } as unknown as Answers, files: sorted };
 }
 
 /** One run of the generator; returns the status of each file. */

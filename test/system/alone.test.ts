@@ -1,0 +1,148 @@
+import { chownSync, mkdirSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { afterAll, beforeAll, describe, expect, it, jest } from '@jest/globals';
+import { foreignFiles, writeForeignStack } from '../foreign.ts';
+import { cleanUp, demand, demandDocker, docker, run, startEngine, waitFor } from './engine/setup.ts';
+
+jest.setTimeout(180_000);
+
+const command = join(import.meta.dirname, '../../dist/src/cli.js');
+const project = `alone-test-${process.pid}`;
+const folder = join(mkdtempSync(join(tmpdir(), 'botpress-prod-alone-')), project);
+const backups = `${project}-production`;
+const password = 'p@ss:w/rd%\\n';
+
+const bin = (name: string, ...args: string[]) =>
+  run(join(folder, 'bin', name), args, { cwd: folder, timeout: 150_000 });
+const demandBin = async (name: string, ...args: string[]) => {
+  const { code, stdout, stderr } = await bin(name, ...args);
+  if (code !== 0) throw new Error(`bin/${name} ${args.join(' ')} ended with ${code}: ${stdout}${stderr}`);
+  return stdout.trim();
+};
+const inside = (service: string, ...args: string[]) =>
+  demandDocker(['exec', `${project}-${service}-1`, ...args]);
+const sql = (statement: string) =>
+  inside(
+    'postgres',
+    'psql',
+    '-XqAt',
+    '-v',
+    'ON_ERROR_STOP=1',
+    '-U',
+    'bot_owner',
+    '-d',
+    'botpress',
+    '-c',
+    statement,
+  );
+/** As root, on what Botpress keeps: its own folder and the volume beside it. */
+const onFiles = (script: string) =>
+  demandDocker([
+    ...['run', '--rm', '--user', '0:0', '--entrypoint', 'bash', '--volume', `${folder}/data:/data`],
+    ...['--volume', `${project}_media:/media`, 'postgres:17.10-trixie', '-c', script],
+  ]);
+const files = () =>
+  onFiles(
+    "cd / && find data/own media -path '*/.before-*' -prune -o -type f -printf '%u:%g %m %p ' -exec sha256sum {} \\; | LC_ALL=C sort -k 3",
+  );
+/** All that was said and changed, in an order that does not depend on where rows lie. */
+const rows = () => sql('SELECT md5(string_agg(t::text, chr(10) ORDER BY id)) FROM talk AS t');
+const identities = () =>
+  demandDocker(['inspect', '--format', '{{.Id}}', `${project}-postgres-1`, `${project}-botpress-1`]);
+const serves = async () =>
+  (
+    await docker([
+      ...['exec', `${project}-botpress-1`, 'wget', '-q', '-O', '-', '-T', '4'],
+      'http://127.0.0.1:3000/status',
+    ])
+  ).code === 0;
+
+let before: { identities: string; rows: string; files: string };
+let set: string;
+
+beforeAll(async () => {
+  await startEngine();
+  writeForeignStack(folder);
+  mkdirSync(join(folder, 'data'));
+  chownSync(join(folder, 'data'), 999, 999);
+  await demand('docker', ['compose', 'up', '--detach'], { cwd: folder });
+  await waitFor(serves, { timeout: 60_000, what: 'Botpress of the stack' });
+  await sql(
+    `CREATE TABLE talk (id int PRIMARY KEY, said text NOT NULL, picture bytea);
+     INSERT INTO talk SELECT n, 'said ' || n, decode(repeat(md5(n::text), 64), 'hex') FROM generate_series(1, 3000) AS n`,
+  );
+  await onFiles(
+    `install -d -o 999 -g 999 /data/own && head -c 300000 /dev/urandom >'/data/own/an odd name;$(id).bin' &&
+     chown 999:999 /data/own/* && head -c 5000 /dev/urandom >/media/picture && chown 1234:1234 /media/picture && chmod 644 /media/picture`,
+  );
+  before = { identities: await identities(), rows: await rows(), files: await files() };
+});
+
+afterAll(async () => {
+  await cleanUp(backups);
+  await cleanUp(project);
+  rmSync(join(folder, '..'), { recursive: true, force: true });
+});
+
+describe('backups beside a stack that the generator did not write', () => {
+  it('are set up without touching it', async () => {
+    await demand(process.execPath, [command, 'backup', folder, '--yes']);
+    for (const [path, text] of Object.entries(foreignFiles))
+      expect(readFileSync(join(folder, path), 'utf8')).toBe(text);
+    writeFileSync(join(folder, 'backup/production.env'), 'BACKUP_START_DELAY=100000\n');
+    await demandBin('backup', 'start');
+    expect(await identities()).toBe(before.identities);
+  });
+
+  it('are made, verified and restored for trial, with the password of the stack and nowhere else', async () => {
+    set = await demandBin('backup', 'create');
+    await demandBin('backup', 'verify', set);
+    const [drill] = JSON.parse(await demandBin('backup', 'drill', '--json')) as [
+      { passed: boolean; id: string },
+    ];
+    expect(drill).toMatchObject({ passed: true, id: set });
+    const manifest = JSON.parse(await demandBin('backup', 'show', set)) as {
+      rows: Record<string, number>;
+      data: Record<string, { files: number }>;
+    };
+    expect(manifest.rows).toMatchObject({ 'public.talk': 3000 });
+    expect(manifest.data).toMatchObject({ media: { files: 1 } });
+    expect(readFileSync(join(folder, 'secrets/production/bot-owner-password'), 'utf8')).toBe(password);
+    const job = `${backups}-backup-1`;
+    const { stdout, stderr } = await docker(['logs', job]);
+    expect(stdout + stderr + (await demandDocker(['inspect', job]))).not.toContain('p@ss');
+  });
+
+  it('bring back rows and files as they were, with Botpress alone stopped meanwhile', async () => {
+    await sql("DELETE FROM talk WHERE id % 2 = 0; UPDATE talk SET said = 'nonsense'");
+    await onFiles('rm -r /data/own /media/picture && echo later >/media/later');
+    const damaged = await rows();
+    const { result } = JSON.parse(await demandBin('restore', set, '--yes', '--json')) as { result: string };
+    expect(result).toBe('restored');
+    expect(await rows()).toBe(before.rows);
+    expect(await files()).toBe(before.files);
+    expect(await serves()).toBe(true);
+    expect(await identities()).toBe(before.identities);
+
+    await demandBin('restore', '--undo', '--yes');
+    expect(await rows()).toBe(damaged);
+    expect(await onFiles('cat /media/later')).toContain('later');
+  });
+
+  it('refuse a restore before anything is touched: an unknown password, a role without the right, a stack that is not there', async () => {
+    await sql("CREATE ROLE reader LOGIN PASSWORD 'only-reads' IN ROLE pg_read_all_data");
+    const other = ['--stack-database', 'postgres://reader@postgres:5432/botpress'];
+    await demand(process.execPath, [command, 'backup', folder, '--yes', ...other]);
+    const unknown = await bin('restore', set, '--yes');
+    expect(unknown.stderr).toContain('put the password into secrets/production/reader-password');
+    writeFileSync(join(folder, 'secrets/production/reader-password'), 'only-reads');
+    const refused = await bin('restore', set, '--yes');
+    expect(refused.stderr).toContain('ALTER ROLE reader CREATEDB');
+
+    await demandDocker(['rm', '--force', `${project}-botpress-1`]);
+    const absent = await bin('restore', set, '--yes');
+    expect(absent.stderr).toContain(`no container of the service botpress in the compose project ${project}`);
+    expect([unknown.code, refused.code, absent.code]).toEqual([1, 1, 1]);
+  });
+});
