@@ -84,14 +84,17 @@ const titles = { swarm: 'the Swarm', kubernetes: 'Kubernetes' };
 export function describeNextSteps(deployment: Deployment, outcome: Outcome, paint: Paint): string[] {
   const { firstEnvironment, production, channels, target, stack } = deployment;
   const { directory, isFirst, isInGit, changes } = outcome;
-  const commit = `git add --all && git commit --message "${isFirst ? 'Set up the stack' : 'Update the stack'}"`;
+  // Beside a stack of somebody else's lie files that must not be committed, like an .env with passwords.
+  const places = new Set(['.botpress-prod', '.yo-rc.json', ...changes.map(({ path }) => path.split('/')[0])]);
+  const added = stack ? [...places].sort().join(' ') : '--all';
+  const commit = `git add ${added} && git commit --message "${isFirst ? 'Set up the stack' : 'Update the stack'}"`;
   const steps: (readonly [command: string, purpose: string])[] = [
     ...(directory === '.' ? [] : [[`cd ${quote(directory)}`, ''] as const]),
     ...(changes.some(({ status }) => status === 'conflict' || status === 'unresolved')
       ? [['git diff', 'shows the places between <<<<<<< and >>>>>>>: settle them'] as const]
       : []),
-    ...(isFirst && !isInGit ? [['git init', ''] as const] : []),
-    ...(isFirst || isInGit ? [[commit, ''] as const] : []),
+    ...(isFirst && !isInGit && !stack ? [['git init', ''] as const] : []),
+    ...((isFirst && !stack) || isInGit ? [[commit, ''] as const] : []),
     ...(stack
       ? describeStepsAlone(deployment)
       : [

@@ -124,6 +124,17 @@ describe('botpress-prod backup beside a stack of others', () => {
     expect(out).not.toContain('./bin/up');
   });
 
+  it('tells to commit what it wrote, and no password of theirs', async () => {
+    const git = (...args: string[]) => execFileSync('git', args, { cwd: folder, encoding: 'utf8' });
+    git('init', '--quiet');
+    expect(await run()).toBe(0);
+    const add = /^ +(git add .*?) && git commit/m.exec(out)?.[1] ?? '';
+    execFileSync('bash', ['-c', add], { cwd: folder });
+    const staged = git('diff', '--cached', '--name-only').trim().split('\n');
+    expect(staged).toEqual(expect.arrayContaining(ours().filter((path) => !path.startsWith('.git/'))));
+    for (const path of ['.env', '.env.production', 'docker-compose.yml']) expect(staged).not.toContain(path);
+  });
+
   it('joins its networks and volumes, as the role of Botpress, in a project of its own', async () => {
     await run();
     const compose = parse(read('compose.backup.yaml'), { merge: true }) as ComposeFile;
