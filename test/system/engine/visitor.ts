@@ -110,6 +110,12 @@ export class Visitor {
     this.socket.io.engine.close();
   }
 
+  /** Opens the next socket of one that does not reconnect by itself. */
+  connectAgain(): void {
+    this.takeCookiesAlong();
+    this.socket.connect();
+  }
+
   loadPage(): Promise<HttpResult> {
     return this.fetch(`/lite/${this.options.bot}/`);
   }
