@@ -107,6 +107,9 @@ const kubernetes: readonly Artefact[] = [
     mode: executable,
   }),
 
+  ...rows(all(onKubernetes, withBackup), 'kubernetes/backup-tools', ['kustomization.yaml', 'job.yaml']),
+  ...rows(all(onKubernetes, withBackup), 'kubernetes/backup-tools', ['tools.sh'], { mode: executable }),
+
   // Each environment
   ...rows(onKubernetes, overlay, [
     'kustomization.yaml',
@@ -134,7 +137,10 @@ const kubernetes: readonly Artefact[] = [
     'external-secrets/postgres-superuser.yaml',
     'secure-database/kustomization.yaml',
   ]),
-  { template: `${overlay}/external-secrets/backup.yaml`, when: all(onKubernetes, withBackup) },
+  ...rows(all(onKubernetes, withBackup), overlay, [
+    'external-secrets/backup.yaml',
+    'backup-tools/kustomization.yaml',
+  ]),
   { template: `${overlay}/external-secrets/tls.yaml`, when: all(onKubernetes, ownCertificate) },
 
   // Commands
@@ -144,9 +150,14 @@ const kubernetes: readonly Artefact[] = [
     when: onKubernetes,
   })),
   { template: 'bin/lib/kubernetes/cluster.sh', when: onKubernetes },
+  { template: 'bin/lib/kubernetes/backup.sh', when: all(onKubernetes, withBackup) },
 
   // For the Prometheus operator
   ...rows(all(onKubernetes, withMonitoring), 'kubernetes/components/monitoring', [
+    'kustomization.yaml',
+    'rules.yaml',
+  ]),
+  ...rows(all(onKubernetes, withMonitoring), 'kubernetes/components/alerts', [
     'kustomization.yaml',
     'rules.yaml',
   ]),
@@ -168,6 +179,7 @@ const swarm: readonly Artefact[] = [
   { template: 'botpress/drain.sh', mode: executable, when: onSwarm },
   { template: 'bin/swarm', mode: executable, when: onSwarm },
   ...rows(onSwarm, 'bin/lib/swarm', ['facts.sh', 'stack.sh']),
+  { template: 'bin/lib/swarm/backup.sh', when: all(onSwarm, withBackup) },
 ];
 
 /** What the scale part writes: nothing where everything runs on one machine. */

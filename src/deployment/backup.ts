@@ -23,6 +23,8 @@ export interface Backup {
   networks: string[];
   /** Image of the job, built from `backup/Dockerfile` where no registry has it. */
   image: string;
+  /** Scripts in `backup/lib/`, without `.sh`. */
+  scripts: readonly string[];
 }
 
 /** Scripts of the job in `backup/lib/`, without `.sh`: every engine mounts the same. */
@@ -68,5 +70,6 @@ export function deriveBackup(answers: Answers): Backup {
     folders: deriveFolders(answers),
     networks: [...(stack ? stack.networks.map(({ key }) => key) : ['data']), 'egress'],
     image: `botpress-prod-backup:${release}-${IMAGE_REVISION}`,
+    scripts: BACKUP_SCRIPTS,
   };
 }

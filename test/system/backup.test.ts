@@ -11,6 +11,7 @@ import {
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterAll, beforeAll, describe, expect, it, jest } from '@jest/globals';
+import { fillTables, fillUploads, fingerprintOf, uploadsOf } from './content.ts';
 import {
   demand,
   demandDocker,
@@ -22,6 +23,7 @@ import {
   waitFor,
   type RunResult,
 } from './engine/setup.ts';
+import { secretLines, watchArguments } from './secrecy.ts';
 import { Stack } from './stack.ts';
 
 jest.setTimeout(240_000);
@@ -71,28 +73,8 @@ const sql = (statement: string) =>
     ...['-c', statement],
   ]);
 
-/** Everything in the database as text, in an order that does not depend on where rows lie; without what each boot logs. */
-async function fingerprint(): Promise<string> {
-  const tables = (
-    await sql(
-      "SELECT relname FROM pg_class WHERE relkind = 'r' AND relname <> 'srv_logs' AND relnamespace = 'public'::regnamespace ORDER BY 1",
-    )
-  ).split('\n');
-  const query = tables
-    .map(
-      (table) =>
-        `SELECT '${table}', md5(coalesce(string_agg(t::text, E'\\n' ORDER BY t::text COLLATE "C"), '')) FROM public."${table}" AS t`,
-    )
-    .join(' UNION ALL ');
-  return sql(`${query} ORDER BY 1`);
-}
-
-/** Names, types, modes, times and contents of the uploaded files. */
-const uploads = () =>
-  demandDocker([
-    ...['exec', container('backup'), 'bash', '-c'],
-    "cd /data/uploads && find . -mindepth 1 -path './.before-*' -prune -o -path './.restore-*' -prune -o -mindepth 1 -printf '%y %m %s %T@ ' -exec printf %q {} \\; -printf '\\n' | LC_ALL=C sort; find . -path './.before-*' -prune -o -path './.restore-*' -prune -o -type f -print0 | LC_ALL=C sort -z | xargs -0r sha256sum | sha256sum",
-  ]);
+const fingerprint = () => fingerprintOf(sql);
+const uploads = () => uploadsOf(inside);
 
 const list = async () => JSON.parse((await backup('list', 'staging', '--json')).stdout) as Entry[];
 interface Entry {
@@ -107,17 +89,6 @@ async function create(...args: string[]): Promise<string> {
   const { code, stdout, stderr } = await backup('create', 'staging', ...args);
   if (code !== 0) throw new Error(`create ended with ${code}: ${stderr}`);
   return stdout.trim();
-}
-
-/** Lines of the files below a folder that nobody may see: passwords, and the content of private keys. */
-function secretLines(folder: string): string[] {
-  return readdirSync(folder, { recursive: true, withFileTypes: true })
-    .filter(
-      (entry) => entry.isFile() && !/\.pub\.pem$|recipients|known-hosts|fullchain|authority/.test(entry.name),
-    )
-    .flatMap((entry) => readFileSync(join(entry.parentPath, entry.name), 'utf8').split(/[\n"]|\\n/))
-    .map((line) => line.replace(/^[A-Z_]+=/, ''))
-    .filter((line) => /^[\w+/=-]{40,}$/.test(line) && !line.includes('PRIVATE KEY'));
 }
 
 const isUp = async () => (await stack.health('botpress-blue')) === 'healthy';
@@ -243,32 +214,8 @@ beforeAll(async () => {
     { timeout: 30_000, what: 'container of Azure', every: 500 },
   );
 
-  // Random rows in the tables of Botpress, one content of 20 MB among them, and files whose names try everything.
-  await sql(`
-    INSERT INTO msg_clients SELECT gen_random_uuid() FROM generate_series(1, 5);
-    INSERT INTO msg_users SELECT gen_random_uuid(), (SELECT id FROM msg_clients LIMIT 1), jsonb_build_object('n', n, 't', E'\\u00e9\\n\\\\') FROM generate_series(1, 500) AS n;
-    INSERT INTO srv_ghost_files SELECT 'data/' || n, decode(repeat(md5(n::text || random()), 1 + n * 20), 'hex'), false, now() FROM generate_series(1, 200) AS n;
-    INSERT INTO srv_ghost_files SELECT 'data/large', decode(string_agg(md5(random()::text), ''), 'hex'), false, now() FROM generate_series(1, 1250000);
-    INSERT INTO srv_kvs SELECT 'key-' || n, repeat(chr(1 + n % 1000), n), 'bot', NULL, now() FROM generate_series(1, 300) AS n;
-  `);
-  const files = [
-    'plain',
-    'with space',
-    '-rf',
-    'two\nlines',
-    'quote\'"',
-    '$(touch x)',
-    'é漢字',
-    '*',
-    '.hidden',
-    'a\\b',
-  ];
-  await demandDocker([
-    ...['exec', container('botpress-blue'), 'bash', '-c'],
-    'cd /botpress/uploads; mkdir -p "deep dir/er"; for name; do head -c $((RANDOM * 3)) /dev/urandom >"./$name"; done; printf x >"deep dir/er/$(printf "\\\\377")"; ln -s plain link; : >empty; chmod 600 plain',
-    'bash',
-    ...files,
-  ]);
+  await fillTables(sql);
+  await fillUploads(container('botpress-blue'));
   await placeShims();
 }, 600_000);
 
@@ -352,18 +299,10 @@ describe('a set', () => {
   it('is made and read without a secret in arguments, logs, settings of containers or what is said', async () => {
     const token = randomBytes(12).toString('hex');
     writeFileSync(join(keys, 'ping-url'), `http://store:9000/${token}\n`);
-    const seen: string[] = [];
-    const watch = setInterval(() => {
-      for (const pid of readdirSync('/proc').filter((entry) => /^\d+$/.test(entry)))
-        try {
-          seen.push(readFileSync(`/proc/${pid}/cmdline`, 'utf8').replaceAll('\0', ' '));
-        } catch {
-          // It has ended meanwhile.
-        }
-    }, 40);
+    const watch = watchArguments();
     const made = await backup('create', 'staging', '--json');
     const fetched = await restore('latest', '--dry-run');
-    clearInterval(watch);
+    const seen = watch.end();
     rmSync(join(keys, 'ping-url'));
     expect([made.code, fetched.code]).toEqual([0, 0]);
     for (const program of ['rclone', 'age --encrypt', 'pg_dump', 'psql'])

@@ -1,4 +1,13 @@
-import { chmodSync, mkdirSync, mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
+import {
+  chmodSync,
+  existsSync,
+  mkdirSync,
+  mkdtempSync,
+  readdirSync,
+  readFileSync,
+  rmSync,
+  writeFileSync,
+} from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterAll, beforeAll, describe, expect, it, jest } from '@jest/globals';
@@ -62,12 +71,21 @@ describe.each(Object.entries(matrix))('%s', (name, changes) => {
       const jobs = await build(join(overlay, 'migration'));
       const secure =
         changes['scaling.database'] === 'managed' ? [] : await build(join(overlay, 'secure-database'));
-      expect(podFaults([...jobs, ...secure])).toEqual([]);
+      const tools = existsSync(join(overlay, 'backup-tools'))
+        ? await build(join(overlay, 'backup-tools'))
+        : [];
+      expect(tools.length > 0).toBe(objects.some(({ metadata }) => metadata.name === 'backup-drill'));
+      expect(podFaults([...jobs, ...secure, ...tools])).toEqual([]);
       // Accounts and settings of the jobs are those of the overlay; what they mount is their own.
       const account = objects.filter(({ kind }) => kind === 'ServiceAccount');
       for (const set of [jobs, secure])
         expect(danglingReferences([...set, ...(set.length > 0 ? account : [])], secrets)).toEqual([]);
-      all.push(...objects, ...jobs, ...secure);
+      // Its claims are those of the overlay.
+      const claims = objects.filter(({ kind }) => kind === 'PersistentVolumeClaim');
+      expect(danglingReferences(tools.length > 0 ? [...tools, ...account, ...claims] : [], secrets)).toEqual(
+        [],
+      );
+      all.push(...objects, ...jobs, ...secure, ...tools);
     }
     expect(await schemaFaults(all)).toEqual([]);
     expect(unknownFields(all)).toEqual([]);
@@ -82,6 +100,7 @@ describe.each(Object.entries(matrix))('%s', (name, changes) => {
       file,
       text
         .replace('# - external-secrets', '- external-secrets')
+        .replace('# - ../../components/alerts', '- ../../components/alerts')
         .replace(/^ {2}- (ingress|gateway)$/m, `  - ${other}`),
     );
     const objects = await build(overlay);
@@ -96,6 +115,9 @@ describe.each(Object.entries(matrix))('%s', (name, changes) => {
       ),
     );
     for (const secret of used.filter((each) => beforehand.includes(each))) expect(made).toContain(secret);
+    expect(
+      objects.filter(({ kind }) => kind === 'PrometheusRule').map(({ metadata }) => metadata.name),
+    ).toEqual(changes.monitoring === false ? [] : ['botpress', 'botpress-alerts']);
     expect(objects.some(({ kind }) => kind === (other === 'gateway' ? 'HTTPRoute' : 'Ingress'))).toBe(true);
   });
 

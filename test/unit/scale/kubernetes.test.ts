@@ -186,6 +186,7 @@ describe.each(Object.entries(matrix))('%s', (_, changes) => {
         'CronJob database-purge',
         'Job botpress-migrate',
         'Job secure-database',
+        ...(files.has('compose.backup.yaml') ? ['Job backup-tools'] : []),
       ];
       for (const owner of clients)
         expect([owner, mayConnect(objects, labels(owner)!, postgres, 5432)]).toEqual([owner, true]);

@@ -345,6 +345,23 @@ describe.each(Object.entries(matrix))('%s', (_, changes) => {
   });
 });
 
+it.each(Object.entries(matrix).filter(([, { monitoring }]) => monitoring !== false))(
+  'alerts on Kubernetes by the very rules of compose: %s',
+  (_, changes) => {
+    const files = renderFiles(on('kubernetes', changes));
+    const groupsOf = (path: string) =>
+      (parse(files.get(path) ?? '') as { groups: { name: string; rules: Mapping[] }[] }).groups;
+    const groups = ['recordings', 'alerts'].flatMap((name) =>
+      groupsOf(`monitoring/prometheus/rules/${name}.yml`),
+    );
+    expect(groups.flatMap(({ rules }) => rules).length).toBeGreaterThan(40);
+    const rules = writtenObjects(files).find(
+      ({ kind, metadata }) => kind === 'PrometheusRule' && metadata.name === 'botpress-alerts',
+    );
+    expect(rules?.spec).toEqual({ groups });
+  },
+);
+
 describe('a stack', () => {
   const files = renderFiles(on('swarm', { channels: ['web', 'slack'] }));
   const stack = parse(files.get('swarm/stack.yaml') ?? '', { merge: true }) as {
