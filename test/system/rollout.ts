@@ -60,14 +60,12 @@ export async function removeVariants(variants: object): Promise<void> {
  * Writes a repository and starts its staging environment with one bot and an image of a tag. What an interrupted run of
  * the same test left behind goes first.
  * @param ports HTTP, and HTTPS one above
- * @param settings further lines of .env.staging
  */
 export async function startStack(
   name: string,
   ports: number,
   tag: string,
   answers: object = {},
-  settings: Record<string, string> = {},
 ): Promise<Rollouts> {
   const environment = {
     name: 'staging',
@@ -90,8 +88,7 @@ export async function startStack(
   await seedContent(join(stack.folder, 'botpress/data'), [{ id: 'support' }]);
   const variables = join(stack.folder, '.env.staging');
   copyFileSync(`${variables}.example`, variables);
-  const lines = Object.entries({ IMAGE_BOTPRESS: `botpress/server:${tag}`, ...settings });
-  appendFileSync(variables, ['', ...lines.map(([name, value]) => `${name}=${value}`), ''].join('\n'));
+  appendFileSync(variables, `\nIMAGE_BOTPRESS=botpress/server:${tag}\n`);
   if ((answers as { edition?: string }).edition === 'pro') {
     const secrets = join(stack.folder, 'secrets/staging');
     mkdirSync(secrets, { recursive: true, mode: 0o700 });
