@@ -223,7 +223,8 @@ export class Load {
       await sleep(2000 + Math.random() * 4000);
       const text = `message ${number}`;
       this.webchat.sent += 1;
-      const mark = `${visitor.id.slice(0, 6)}, ${text}`;
+      const socket = `connection ${visitor.connections}${visitor.isConnected ? '' : ', which has ended'}`;
+      const mark = `${visitor.id.slice(0, 6)}, ${text}, sent ${new Date().toISOString()} on ${socket}`;
       try {
         const { status, body } = await visitor.say(text);
         if (status !== 200) {
