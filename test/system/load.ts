@@ -51,7 +51,7 @@ const lookup: LookupFunction = (_name, options, done) => {
 
 /**
  * Users who converse by HTTP, one who sends slowly, readers of pages, and webchat visitors who talk as people do: a
- * message, its answer, a moment of thought.
+ * message, its answer, a moment of thought, and something in the very instant in which their socket ends.
  */
 export class Load {
   readonly converse = noFates();
@@ -217,10 +217,15 @@ export class Load {
     agent.destroy();
   }
 
-  /** Talks whether the socket stands or not: a page does not ask either. */
+  /** Talks whether the socket stands or not, as a page does not ask either, and each time in the instant in which it ends. */
   private async chat(visitor: Visitor): Promise<void> {
+    let end = visitor.nextDisconnect();
     for (let number = 0; this.isRunning; number++) {
-      await sleep(2000 + Math.random() * 4000);
+      const hasEnded = await Promise.race([
+        sleep(2000 + Math.random() * 4000).then(() => false),
+        end.then(() => true),
+      ]);
+      if (hasEnded) end = visitor.nextDisconnect();
       const text = `message ${number}`;
       this.webchat.sent += 1;
       const socket = `connection ${visitor.connections}${visitor.isConnected ? '' : ', which has ended'}`;

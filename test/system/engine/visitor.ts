@@ -105,6 +105,11 @@ export class Visitor {
     this.socket.once('disconnect', work);
   }
 
+  /** Resolves in the instant in which the socket ends next. */
+  nextDisconnect(): Promise<void> {
+    return new Promise((resolve) => this.onDisconnect(resolve));
+  }
+
   /** Ends the connection under the socket, which comes back by itself. */
   cutConnection(): void {
     this.socket.io.engine.close();
