@@ -5,6 +5,9 @@ const executable = 0o755;
 /** Swarm and Kubernetes roll out by themselves. */
 const onCompose = ({ deployment }: Locals) => deployment.target === 'compose';
 
+/** Where two colours overlap, and visitors are moved from one to the other. */
+const overlaps = ({ deployment }: Locals) => deployment.target === 'compose' && deployment.blueGreen;
+
 const steps = [
   'announce',
   'checks',
@@ -34,6 +37,15 @@ export const artefacts: readonly Artefact[] = [
   { template: 'nginx/_environment_/parts/webchat/deploy.conf', when: onCompose },
   { template: 'nginx/_environment_/parts/locations/deploy.conf', when: onCompose },
   { template: 'nginx/_environment_/parts/admin/deploy.conf', when: onCompose },
+
+  // nginx: what needs its JavaScript
+  { template: 'compose.deploy.yaml', when: overlaps },
+  { template: 'nginx/start.d/40-scripts.sh', mode: executable, when: overlaps },
+  ...['http', 'locations', 'webchat'].map((name) => ({
+    template: `nginx/snippets/webchat/${name}.conf`,
+    when: overlaps,
+  })),
+  { template: 'nginx/snippets/webchat/webchat.js', when: overlaps },
 
   { template: 'docs/deploy.md', when: onCompose },
 ];

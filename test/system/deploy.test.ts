@@ -1,8 +1,6 @@
 import { afterAll, beforeAll, describe, expect, it, jest } from '@jest/globals';
 import { writeFileSync } from 'node:fs';
-import { join } from 'node:path';
-import { IMAGES } from '../../src/deployment/images.ts';
-import { demandDocker, docker, sleep, startEngine } from './engine/setup.ts';
+import { sleep, startEngine } from './engine/setup.ts';
 import { Load, type Span } from './load.ts';
 import { startStack, type Rollouts } from './rollout.ts';
 
@@ -79,57 +77,11 @@ describe('a rollout within one version', () => {
   });
 });
 
-describe('the team', () => {
-  let rollouts: Rollouts;
-  let receiver = '';
-
-  beforeAll(async () => {
-    await startEngine();
-    rollouts = await startStack('rollout-team', 19090, '12.31.10');
-    receiver = await demandDocker([
-      ...['run', '--detach', '--network', `${rollouts.stack.project}_egress`, '--network-alias', 'slack'],
-      ...['--entrypoint', 'sh', IMAGES.nginx.reference, '-c'],
-      "printf 'pid /tmp/p; events {} http { access_log /dev/stdout; server { listen 8080; return 200; } }' >/tmp/c && exec nginx -c /tmp/c -g 'daemon off;'",
-    ]);
-  });
-  afterAll(async () => {
-    if (receiver) await docker(['rm', '--force', receiver.trim()]);
-    await rollouts?.stack.destroy();
-  });
-
-  const checkTeam = async () => {
-    const { checks } = JSON.parse((await rollouts.stack.bin('check', '--json')).stdout) as {
-      checks: { name: string; result: string }[];
-    };
-    return checks.find(({ name }) => name === 'team')?.result;
-  };
-  const webhook = () => join(rollouts.stack.folder, 'secrets/staging/alert-slack-url');
-
-  it('is told of a rollout in Slack, without the address in any argument or output', async () => {
-    expect(await checkTeam()).toBe('not applicable');
-    writeFileSync(webhook(), 'http://slack:8080/services/T0/B0/secret-part\n');
-    const { stdout, stderr } = await rollouts.stack.demandBin('deploy');
-    expect(stdout + stderr).not.toContain('secret-part');
-    expect(await demandDocker(['logs', receiver.trim()])).toContain('POST /services/T0/B0/secret-part');
-    expect(await checkTeam()).toBe('pass');
-  });
-
-  it('not being told stops no rollout, but the checklist', async () => {
-    writeFileSync(webhook(), 'http://nowhere.invalid/services/T0/B0/secret-part\n');
-    const { stderr } = await rollouts.stack.demandBin('deploy');
-    expect(stderr).toContain('the team could not be told');
-    expect(await checkTeam()).toBe('fail');
-  });
-});
-
 /** What docs/performance.md says of rollouts. */
 function describeFigures(load: Load, rest: Span, switches: readonly Span[], seconds: number[]): string {
   const atRest = load.percentiles([rest]);
   const switching = load.percentiles(switches);
   const ordered = seconds.toSorted((a, b) => a - b);
-  const [polling, websocket] = [true, false].map((polls) =>
-    load.crossed.filter((one) => one.endsWith('polls') === polls),
-  );
   return [
     '| converse, time to the answer | requests | p50 | p99 |',
     '| --- | --- | --- | --- |',
@@ -152,8 +104,7 @@ function describeFigures(load: Load, rest: Span, switches: readonly Span[], seco
         `| ${what} | ${sent} | ${answered} | ${failed.length} | ${lost.length} | ${doubled.length} |`,
     ),
     '',
-    `Sockets opened: ${load.connections} by ${VISITORS} visitors, one of whom polls. Messages that met the end of their ` +
-      `socket on the wire, were refused unprocessed and said again: ${websocket?.length} by websocket, ` +
-      `${polling?.length} by polling.`,
+    `Sockets opened: ${load.connections} by ${VISITORS} visitors, one of whom polls. Nobody waited for a socket to say ` +
+      `something, and nobody said anything twice.`,
   ].join('\n');
 }

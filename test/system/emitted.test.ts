@@ -125,7 +125,9 @@ describe.each(sets.map((answers, index) => [index, answers] as const))('what set
         ...mount(join(folder, 'nginx/snippets'), '/etc/nginx/snippets'),
         ...mount(join(folder, 'nginx/pages'), '/etc/nginx/pages'),
         ...mount(join(folder, 'nginx', environment), '/etc/nginx/environment'),
-        ...mount(join(folder, 'nginx/start.d/50-certificate.sh'), '/docker-entrypoint.d/50-certificate.sh'),
+        ...readdirSync(join(folder, 'nginx/start.d')).flatMap((name) =>
+          mount(join(folder, 'nginx/start.d', name), `/docker-entrypoint.d/${name}`),
+        ),
         ...mount(join(work, 'state'), '/etc/nginx/state'),
         ...mount(join(work, 'tls'), '/etc/nginx/tls'),
         IMAGES.nginx.reference,

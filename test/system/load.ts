@@ -51,17 +51,12 @@ const lookup: LookupFunction = (_name, options, done) => {
 
 /**
  * Users who converse by HTTP, one who sends slowly, readers of pages, and webchat visitors who talk as people do: a
- * message, its answer, a moment of thought.
+ * message, its answer, a moment of thought, and something in the very instant in which their socket ends.
  */
 export class Load {
   readonly converse = noFates();
   readonly webchat = noFates();
   readonly pages = noFates();
-  /**
-   * Webchat messages that met the end of their socket on the wire: sent before the browser could know of it, refused
-   * unprocessed, and said again. What is refused otherwise has failed.
-   */
-  readonly crossed: string[] = [];
   readonly samples: Sample[] = [];
   private readonly visitors: Visitor[] = [];
   private readonly loops: Promise<void>[] = [];
@@ -84,7 +79,7 @@ export class Load {
       load.visitors.push(visitor);
       // The bot greets first and repeats from then on.
       await visitor.ask('hello');
-      load.loops.push(load.chat(visitor, number === visitors - 1));
+      load.loops.push(load.chat(visitor));
     }
     for (let number = 0; number < users; number++) load.loops.push(load.talk(`user-${number}`));
     load.loops.push(load.talkSlowly(), load.read());
@@ -222,26 +217,21 @@ export class Load {
     agent.destroy();
   }
 
-  private async chat(visitor: Visitor, polls: boolean): Promise<void> {
+  /** Talks whether the socket stands or not, as a page does not ask either, and each time in the instant in which it ends. */
+  private async chat(visitor: Visitor): Promise<void> {
+    let end = visitor.nextDisconnect();
     for (let number = 0; this.isRunning; number++) {
-      await sleep(2000 + Math.random() * 4000);
-      await waitFor(() => visitor.isConnected, { timeout: 20_000, what: 'webchat socket', every: 20 });
+      const hasEnded = await Promise.race([
+        sleep(2000 + Math.random() * 4000).then(() => false),
+        end.then(() => true),
+      ]);
+      if (hasEnded) end = visitor.nextDisconnect();
       const text = `message ${number}`;
       this.webchat.sent += 1;
-      const mark = `${visitor.id.slice(0, 6)}, ${text}`;
+      const socket = `connection ${visitor.connections}${visitor.isConnected ? '' : ', which has ended'}`;
+      const mark = `${visitor.id.slice(0, 6)}, ${text}, sent ${new Date().toISOString()} on ${socket}`;
       try {
-        const { socketId } = visitor;
-        let { status, body } = await visitor.say(text);
-        if (status === 400) {
-          await waitFor(() => visitor.socketId !== socketId, {
-            timeout: 30_000,
-            what: `end of the socket: ${body.slice(0, 100)}`,
-            every: 20,
-          });
-          this.crossed.push(`${new Date().toISOString()} ${mark}${polls ? ', polls' : ''}`);
-          await waitFor(() => visitor.isConnected, { timeout: 20_000, what: 'webchat socket', every: 20 });
-          ({ status, body } = await visitor.say(text));
-        }
+        const { status, body } = await visitor.say(text);
         if (status !== 200) {
           this.webchat.failed.push(`${new Date().toISOString()} ${mark}: ${status} ${body.slice(0, 200)}`);
           continue;

@@ -13,6 +13,7 @@ import {
 } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
+import { IMAGES } from '../../src/deployment/images.ts';
 import { seedContent } from './engine/seed.ts';
 import { cleanUp, demandDocker, docker, waitFor } from './engine/setup.ts';
 import { Stack } from './stack.ts';
@@ -35,6 +36,20 @@ export async function makeVariants(variants: Record<string, Record<string, strin
     await demandDocker(['build', '--quiet', '--tag', `botpress/server:${tag}`, folder]);
     rmSync(folder, { recursive: true });
   }
+}
+
+/** nginx as the slim images are: without the module for JavaScript. */
+export async function makeNginxWithoutJavaScript(tag: string): Promise<void> {
+  const lines = [
+    `FROM ${IMAGES.nginx.reference}`,
+    'USER root',
+    'RUN rm /usr/lib/nginx/modules/ngx_http_js_module.so',
+    'USER 101',
+  ];
+  const folder = mkdtempSync(join(tmpdir(), 'botpress-prod-variant-'));
+  writeFileSync(join(folder, 'Dockerfile'), [...lines, ''].join('\n'));
+  await demandDocker(['build', '--quiet', '--tag', tag, folder]);
+  rmSync(folder, { recursive: true });
 }
 
 export async function removeVariants(variants: object): Promise<void> {
@@ -168,9 +183,10 @@ export class Rollouts {
     });
     const now = await this.status();
     expect(now).toMatchObject({ interrupted: false, phase: 'idle', ...expected });
-    const left = ['rollout', 'nginx/frozen', 'nginx/draining', 'nginx/closing', 'nginx/maintenance'].filter(
-      (name) => existsSync(this.stateFile(name)),
+    const switches = ['frozen', 'draining', 'moving', 'closing', 'maintenance'].map(
+      (name) => `nginx/${name}`,
     );
+    const left = ['rollout', ...switches].filter((name) => existsSync(this.stateFile(name)));
     expect(left).toEqual([]);
     const other = now.serving === 'blue' ? 'botpress-green' : 'botpress-blue';
     expect(await this.runningNodes()).not.toContain(other);

@@ -40,6 +40,8 @@ export class Visitor {
   /** How often the socket was connected so far. */
   connections = 0;
   conversationId: string | undefined;
+  /** The socket's id, which each POST names: as on the page, that of the last one until the next one is connected. */
+  socketId = '';
   private readonly options: VisitorOptions;
   private readonly socket: Socket;
 
@@ -66,7 +68,10 @@ export class Visitor {
       extraHeaders: {},
     });
     this.socket.io.on('reconnect_attempt', () => this.takeCookiesAlong());
-    this.socket.on('connect', () => (this.connections += 1));
+    this.socket.on('connect', () => {
+      this.connections += 1;
+      this.socketId = this.socket.id ?? '';
+    });
     this.socket.on('event', (event: { name: string; data: Record<string, unknown> }) => {
       if (event.name !== 'guest.webchat.message') return;
       const { id, conversationId, authorId, payload } = event.data as unknown as Received & {
@@ -90,14 +95,30 @@ export class Visitor {
     return this.socket.connected;
   }
 
-  /** The socket's id, which each POST names. */
-  get socketId(): string {
-    return this.socket.id ?? '';
-  }
-
   /** What the bot said, in order of arrival. */
   get answers(): string[] {
     return this.received.filter(({ authorId }) => !authorId).map(({ text }) => text);
+  }
+
+  /** Does something in the instant in which the socket has ended, once. */
+  onDisconnect(work: () => void): void {
+    this.socket.once('disconnect', work);
+  }
+
+  /** Resolves in the instant in which the socket ends next. */
+  nextDisconnect(): Promise<void> {
+    return new Promise((resolve) => this.onDisconnect(resolve));
+  }
+
+  /** Ends the connection under the socket, which comes back by itself. */
+  cutConnection(): void {
+    this.socket.io.engine.close();
+  }
+
+  /** Opens the next socket of one that does not reconnect by itself. */
+  connectAgain(): void {
+    this.takeCookiesAlong();
+    this.socket.connect();
   }
 
   loadPage(): Promise<HttpResult> {
@@ -112,6 +133,8 @@ export class Visitor {
         conversationId: this.conversationId,
         payload: { type: 'text', text },
       },
+      // Longer than nginx holds what is said while a rollout moves the visitor.
+      timeout: 30_000,
     });
   }
 
