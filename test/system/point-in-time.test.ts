@@ -125,6 +125,11 @@ afterAll(async () => {
 
 it('archives from the start on, encrypted, and tells how far back one can go', async () => {
   await waitFor(async () => (await window()).from, { timeout: 60_000, what: 'base backup', every: 1000 });
+  // It keeps restores out while it lasts.
+  await waitFor(
+    async () => (await bin('check', 'staging')).stdout.includes('archive: a moment was recovered for trial'),
+    { timeout: 60_000, what: 'trial recovery', every: 1000 },
+  );
   const { stdout } = await bin('backup', 'list', 'staging');
   expect(stdout).toMatch(/--at: any moment from 20\S+ \S+\+00 to 20/);
   const inArchive = (script: string) =>
