@@ -179,6 +179,13 @@ describe('the gate', () => {
     expect(problemsOf(withAnswers({ 'backup.pointInTime': true }))).toEqual([]);
   });
 
+  it('refuses it beside a stack of somebody else', () => {
+    const alone = { alone: ['backup'], environments: ['production'], 'backup.pointInTime': true };
+    expect(problemsOf(withAnswers(alone))).toContainEqual(
+      expect.objectContaining({ field: 'backup.pointInTime', reason: expect.stringContaining('stack') }),
+    );
+  });
+
   it('refuses environments that would collide on one host', () => {
     const twice = [
       { name: 'a', httpsPort: 9443 },
