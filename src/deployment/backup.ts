@@ -75,8 +75,8 @@ const MINIMUM = 3;
 export function deriveBackup(answers: Answers): Backup {
   const { backup } = answers;
   const stack = deriveStack(answers);
-  const pointInTime = backup.targets.length > 0 && backup.pointInTime;
   const [, release = String(POSTGRES_MAJOR)] = /:(\d+\.\d+)/.exec(IMAGES.postgres.reference) ?? [];
+  const pointInTime = backup.targets.length > 0 && backup.pointInTime;
   return {
     enabled: backup.targets.length > 0,
     targets: backup.targets,
