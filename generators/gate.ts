@@ -165,6 +165,15 @@ function findContradictions(answers: Answers): Problem[] {
       'set monitoring to true, or gateway.enabled to false',
     );
 
+  const archiveless = reasonAgainstArchive(answers);
+  if (answers.backup.pointInTime && archiveless)
+    refuse(
+      'backup.pointInTime',
+      true,
+      archiveless,
+      'set it to false, or write a stack for compose with backups',
+    );
+
   problems.push(...findContradictionsAlone(answers));
 
   const environments = deriveEnvironments(answers);
@@ -200,6 +209,16 @@ function findContradictions(answers: Answers): Problem[] {
       refuse('environments', name, 'its derived host name is too long', 'give it a domain');
   }
   return problems;
+}
+
+/** Why the write-ahead log cannot be archived here; nothing where it can. */
+function reasonAgainstArchive({ alone, backup, scaling }: Answers): string | undefined {
+  if (alone.length > 0) return 'the PostgreSQL of a stack that is not of this generator is left as it is';
+  if (backup.targets.length === 0)
+    return 'the archive belongs to the backups, and without targets there are none';
+  if (scaling.target !== 'compose')
+    return `the archive needs the directory of PostgreSQL, which ${scaling.target} keeps out of reach of the backups`;
+  return undefined;
 }
 
 /** Answers that cannot be together where parts are used alone, beside a stack that is not the generator's. */

@@ -1,10 +1,11 @@
-import { BACKUP_SCRIPTS } from '../../src/deployment/backup.ts';
+import { ARCHIVE_SCRIPTS, BACKUP_SCRIPTS } from '../../src/deployment/backup.ts';
 import type { Artefact, Locals } from '../../src/rendering/artefact.ts';
 
 const executable = 0o755;
 
 const isAlone = ({ deployment }: Locals) => deployment.stack !== undefined;
 const isWhole = (locals: Locals) => !isAlone(locals);
+const isArchived = ({ deployment }: Locals) => deployment.backup.pointInTime;
 
 const rows: readonly Artefact[] = [
   { template: 'compose.backup.yaml' },
@@ -16,6 +17,8 @@ const rows: readonly Artefact[] = [
   { template: 'backup/backup.sh', mode: executable },
   ...BACKUP_SCRIPTS.map((name) => ({ template: `backup/lib/${name}.sh` })),
   { template: 'backup/lib/server.sh', when: isAlone },
+  ...ARCHIVE_SCRIPTS.map((name) => ({ template: `backup/lib/${name}.sh`, when: isArchived })),
+  { template: 'backup/keep-wal.sh', mode: executable, when: isArchived },
   { template: 'backups/.gitignore' },
 
   // Commands

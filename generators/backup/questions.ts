@@ -1,6 +1,6 @@
 import { BACKUP_TARGETS } from '../../src/deployment/answers.ts';
 import { questionsOf, type Ask } from '../../src/deployment/question.ts';
-import { cron, integer, list, oneOf } from '../fields.ts';
+import { cron, integer, list, oneOf, yesOrNo } from '../fields.ts';
 
 const ask: Ask = ({ draft }) => (draft.backup?.targets ?? ['local']).length > 0;
 
@@ -36,4 +36,17 @@ export const questions = questionsOf('backup', [
   { path: 'backup.retention.daily', ...retention('day', 30) },
   { path: 'backup.retention.weekly', ...retention('week', 8) },
   { path: 'backup.retention.monthly', ...retention('month', 12) },
+  {
+    path: 'backup.pointInTime',
+    message: 'Keep every change, so that the database can go back to any moment',
+    help: 'Archive the write-ahead log of PostgreSQL, for restores to any moment of the last days (compose only).',
+    field: yesOrNo,
+    default: false,
+    mend: 'give true or false',
+    ask: (context) =>
+      ask(context) &&
+      !context.alone &&
+      !context.draft.alone?.length &&
+      (context.draft.scaling?.target ?? 'compose') === 'compose',
+  },
 ]);

@@ -59,6 +59,8 @@ export interface AlertSettings {
   backupRole: string;
   /** Longest time in seconds between two runs; absent where there are no backups. */
   backup?: { gap: number; drillGap: number };
+  /** Longest time in seconds between two base backups; absent where the write-ahead log is not archived. */
+  archive?: { gap: number };
 }
 
 /**
@@ -113,6 +115,7 @@ export function deriveAlerts(settings: AlertSettings): Alert[] {
     ...resources(settings),
     ...(settings.tls ? certificate() : []),
     ...(settings.backup ? backups(settings.backup) : []),
+    ...(settings.archive ? archive(settings.archive) : []),
     ...monitoring(),
   ];
 }
@@ -1038,6 +1041,92 @@ function backups({ gap, drillGap }: { gap: number; drillGap: number }): Alert[] 
         at: '30m',
         firing: { [`botpress_backup_drill_last_timestamp_seconds${target}`]: `-${drillLate + 3600}x40` },
         quiet: { [`botpress_backup_drill_last_timestamp_seconds${target}`]: `-${drillLate - 7200}x40` },
+      },
+    },
+  ];
+}
+
+/** Of the write-ahead log; something of it is archived every five minutes, also where nobody writes. */
+function archive({ gap }: { gap: number }): Alert[] {
+  const group = 'backup';
+  const late = gap + 6 * 3600;
+  const commands = ['bin/backup window {env}', 'bin/logs {env} wal-archive --since 24h'];
+  return [
+    {
+      name: 'ArchiveStopped',
+      group,
+      severity: 'ticket',
+      for: '5m',
+      expr: 'time() - botpress_backup_wal_archived_timestamp_seconds > 1800',
+      summary: 'Changes are not archived any more',
+      description: 'Write-ahead log last reached the archive {{ $value | humanizeDuration }} ago.',
+      runbook: {
+        meaning:
+          'Visitors notice nothing. What changed since then cannot be brought back to a moment, and the log waits on the disk.',
+        commands: [...commands, 'bin/up {env}'],
+        mend: 'The log says what it lacks: room on the disk, or the passphrase that the archive was made with.',
+      },
+      test: {
+        at: '60m',
+        firing: { botpress_backup_wal_archived_timestamp_seconds: '0x70' },
+        quiet: { botpress_backup_wal_archived_timestamp_seconds: '0x35 2100x35' },
+      },
+    },
+    {
+      name: 'ArchiveGap',
+      group,
+      severity: 'ticket',
+      for: '30m',
+      expr: 'botpress_backup_wal_gap_timestamp_seconds > 0',
+      summary: 'The archive has a gap that does not end',
+      description:
+        'Write-ahead log was given up so that the disk does not fill, and no base backup followed.',
+      runbook: {
+        meaning: 'The database cannot go back to a moment after that.',
+        commands: [...commands, 'bin/compose {env} restart wal-archive'],
+        mend: 'A base backup is tried at once and then every 15 minutes; the log says why it fails. Most often the disk is full.',
+      },
+      test: {
+        at: '40m',
+        firing: { botpress_backup_wal_gap_timestamp_seconds: '60x50' },
+        quiet: { botpress_backup_wal_gap_timestamp_seconds: '60x15 0x35' },
+      },
+    },
+    {
+      name: 'BaseBackupTooOld',
+      group,
+      severity: 'ticket',
+      for: '15m',
+      expr: `time() - botpress_backup_base_last_success_timestamp_seconds > ${late}`,
+      summary: 'The newest base backup is too old',
+      description: 'It was made {{ $value | humanizeDuration }} ago.',
+      runbook: {
+        meaning: 'A restore to a moment has to replay all that was written since, and takes longer each day.',
+        commands,
+        mend: 'The log says why base backups fail; they are tried again every 15 minutes.',
+      },
+      test: {
+        at: '30m',
+        firing: { botpress_backup_base_last_success_timestamp_seconds: `-${late + 3600}x40` },
+        quiet: { botpress_backup_base_last_success_timestamp_seconds: `-${late - 7200}x40` },
+      },
+    },
+    {
+      name: 'MomentDrillFailed',
+      group,
+      severity: 'ticket',
+      expr: 'botpress_backup_moment_drill_failed > 0',
+      summary: 'No moment could be recovered from the archive',
+      description: 'The last trial recovery failed: restores to a moment may fail as well.',
+      runbook: {
+        meaning: 'Visitors notice nothing. Sets can still be restored.',
+        commands: [...commands, 'bin/backup drill {env} --target archive'],
+        mend: 'If it fails again, the newest base backup or the log since then is damaged; the next base backup begins anew.',
+      },
+      test: {
+        at: '5m',
+        firing: { botpress_backup_moment_drill_failed: '1x10' },
+        quiet: { botpress_backup_moment_drill_failed: '1x2 0x8' },
       },
     },
   ];

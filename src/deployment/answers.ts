@@ -91,6 +91,8 @@ export interface Answers {
     /** Cron expression with five fields. */
     schedule: string;
     retention: { daily: number; weekly: number; monthly: number };
+    /** Every change is kept as it happens: the database can go back to any moment of the last `retention.daily` days. */
+    pointInTime: boolean;
   };
   ci: CiSystem;
   monitoring: boolean;

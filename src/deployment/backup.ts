@@ -17,6 +17,14 @@ export interface Backup {
   retention: { daily: number; weekly: number; monthly: number };
   /** Good sets that stay on each target whatever the retention says. */
   minimum: number;
+  /** The write-ahead log of PostgreSQL is archived, so that the database can go back to any moment. */
+  pointInTime: boolean;
+  /** When the archive gets a base backup to build on: cron expression of five fields, in UTC. */
+  baseSchedule: string;
+  /** Days that the archive reaches back. */
+  windowDays: number;
+  /** MiB of write-ahead log that may wait for the archive on the disk; what is more is given up. */
+  walQueue: number;
   /** Volumes and folders with files of the bots. */
   folders: Folder[];
   /** Networks of the job, as its compose file calls them. */
@@ -46,11 +54,20 @@ export const BACKUP_SCRIPTS = [
   'verify',
 ] as const;
 
+/** Further ones where the write-ahead log is archived. */
+export const ARCHIVE_SCRIPTS = ['archive', 'recover'] as const;
+
 /** Raised when `backup/Dockerfile` changes, so that a machine builds the image again. */
 const IMAGE_REVISION = 1;
 
 /** Sundays, two hours after the default time of the backups; a trial restore takes both cores. */
 const DRILL_SCHEDULE = '0 5 * * 0';
+
+/** Well before the default time of the sets: both read the whole database. */
+const BASE_SCHEDULE = '30 1 * * *';
+
+/** Twice max_wal_size: what PostgreSQL itself may need, once more. */
+const WAL_QUEUE = 4096;
 
 /** With fewer than three sets, a damaged newest one would leave no choice. */
 const MINIMUM = 3;
@@ -58,6 +75,7 @@ const MINIMUM = 3;
 export function deriveBackup(answers: Answers, stack?: Stack): Backup {
   const { backup } = answers;
   const [, release = String(POSTGRES_MAJOR)] = /:(\d+\.\d+)/.exec(IMAGES.postgres.reference) ?? [];
+  const pointInTime = backup.targets.length > 0 && backup.pointInTime;
   return {
     enabled: backup.targets.length > 0,
     targets: backup.targets,
@@ -66,9 +84,13 @@ export function deriveBackup(answers: Answers, stack?: Stack): Backup {
     drillSchedule: DRILL_SCHEDULE,
     retention: backup.retention,
     minimum: MINIMUM,
+    pointInTime,
+    baseSchedule: BASE_SCHEDULE,
+    windowDays: Math.max(backup.retention.daily, 1),
+    walQueue: WAL_QUEUE,
     folders: deriveFolders(answers),
     networks: [...(stack ? stack.networks.map(({ key }) => key) : ['data']), 'egress'],
-    image: `botpress-prod-backup:${release}-${IMAGE_REVISION}`,
-    scripts: BACKUP_SCRIPTS,
+    image: `botpress-prod-backup:${release}-${IMAGE_REVISION}${pointInTime ? '-pgbackrest' : ''}`,
+    scripts: pointInTime ? [...BACKUP_SCRIPTS, ...ARCHIVE_SCRIPTS] : BACKUP_SCRIPTS,
   };
 }

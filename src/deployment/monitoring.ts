@@ -81,6 +81,7 @@ export function deriveMonitoring(
     ...(backup.enabled && {
       backup: { gap: gapOf(backup.schedule), drillGap: gapOf(backup.drillSchedule) },
     }),
+    ...(backup.pointInTime && { archive: { gap: gapOf(backup.baseSchedule) } }),
   });
   const alerting = [
     'prometheus',

@@ -49,6 +49,7 @@ const documented = {
     targets: ['local', 's3'],
     schedule: '0 3 * * *',
     retention: { daily: 30, weekly: 8, monthly: 12 },
+    pointInTime: false,
   },
   ci: 'github',
   monitoring: true,
@@ -172,6 +173,25 @@ describe('the gate', () => {
     expect(
       problemsOf(withAnswers({ edition: 'pro', 'scaling.replicas': 2, languages: ['en', 'fr'] })),
     ).toEqual([]);
+  });
+
+  it.each([
+    [{ 'backup.targets': [] }, 'without targets'],
+    [{ 'scaling.target': 'swarm' }, 'swarm'],
+    [{ 'scaling.target': 'kubernetes' }, 'kubernetes'],
+    [{ 'scaling.target': 'kubernetes', 'scaling.database': 'managed' }, 'kubernetes'],
+  ])('refuses an archive of the write-ahead log with %j', (changes, reason) => {
+    expect(problemsOf(withAnswers({ ...changes, 'backup.pointInTime': true }))).toEqual([
+      expect.objectContaining({ field: 'backup.pointInTime', reason: expect.stringContaining(reason) }),
+    ]);
+    expect(problemsOf(withAnswers({ 'backup.pointInTime': true }))).toEqual([]);
+  });
+
+  it('refuses it beside a stack of somebody else', () => {
+    const alone = { alone: ['backup'], environments: ['production'], 'backup.pointInTime': true };
+    expect(problemsOf(withAnswers(alone))).toContainEqual(
+      expect.objectContaining({ field: 'backup.pointInTime', reason: expect.stringContaining('stack') }),
+    );
   });
 
   it('refuses environments that would collide on one host', () => {

@@ -75,12 +75,33 @@ describe('the files of the part', () => {
     ]);
   });
 
+  it('archive the write-ahead log where the answers say so, by a service that no network reaches', () => {
+    const { services } = parse(render({ 'backup.pointInTime': true }).get('compose.backup.yaml') ?? '', {
+      merge: true,
+    }) as { services: Record<string, Service & { network_mode?: string }> };
+    expect(services['wal-archive']).toMatchObject({
+      user: '999:999',
+      read_only: true,
+      network_mode: 'none',
+      volumes: expect.arrayContaining(['postgres:/var/lib/postgresql/data:ro']),
+    });
+    const without = [...render({})].map((file) => file.join('\n')).join('\n');
+    expect(without).not.toMatch(/pgbackrest|wal-|archive_tool|--at/i);
+  });
+
   it('build the image that the system tests use', () => {
-    const dockerfile = join(import.meta.dirname, '../../system/images/backup/Dockerfile');
-    expect(render({}).get('backup/Dockerfile')).toBe(readFileSync(dockerfile, 'utf8'));
-    const images = readFileSync(join(import.meta.dirname, '../../system/images/images.json'), 'utf8');
-    const { backup } = deriveDeployment(parseAnswers(withAnswers({})));
-    expect(images).toContain(`"${backup.image}"`);
+    const folder = join(import.meta.dirname, '../../system/images');
+    const images = readFileSync(join(folder, 'images.json'), 'utf8');
+    for (const [context, pointInTime] of [
+      ['backup', false],
+      ['backup-point-in-time', true],
+    ] as const) {
+      const changes = { 'backup.pointInTime': pointInTime };
+      const dockerfile = readFileSync(join(folder, context, 'Dockerfile'), 'utf8');
+      expect(render(changes).get('backup/Dockerfile')).toBe(dockerfile);
+      const { backup } = deriveDeployment(parseAnswers(withAnswers(changes)));
+      expect(images).toContain(`"${backup.image}"`);
+    }
   });
 });
 

@@ -18,6 +18,7 @@ const everything = {
   'alerts.slack': true,
   'alerts.email': ['ops@acme.example', 'night@acme.example'],
   'backup.targets': ['local'],
+  'backup.pointInTime': true,
 };
 const least = { monitoring: true, channels: ['slack'], 'backup.targets': [], tls: 'self-signed' };
 
