@@ -43,10 +43,8 @@ export const questions = questionsOf('backup', [
     field: yesOrNo,
     default: false,
     mend: 'give true or false',
-    ask: (context) =>
-      ask(context) &&
-      !context.alone &&
-      !context.draft.alone?.length &&
-      (context.draft.scaling?.target ?? 'compose') === 'compose',
+    ask: (context) => ask(context) && (context.draft.scaling?.target ?? 'compose') === 'compose',
+    // Of a PostgreSQL that is not of this generator no settings are changed.
+    neededBy: [],
   },
 ]);
