@@ -153,6 +153,7 @@ it('refuses a moment that cannot be reached, says what can be, and touches nothi
     ['2026-02-31 10:15:00+00', 2, 'is no moment'],
     ["$(touch x)'", 2, 'is no moment'],
     ['2099-01-31 10:15:00+00', 4, 'is in the future'],
+    ['2020-01-31 10:15 UTC', 4, '2020-01-31 10:15:00+00 is before the oldest base backup'],
     ['2020-01-31T10:15:00+05:30', 4, '2020-01-31 04:45:00+00 is before the oldest base backup'],
   ] as const) {
     const result = await restoreAt(moment);

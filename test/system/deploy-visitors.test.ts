@@ -176,6 +176,35 @@ describe('a webchat message during a rollout', () => {
   });
 });
 
+it('freezes administration while two servers run, and nothing else', async () => {
+  const login = () =>
+    rollouts.stack.fetch('/api/v1/auth/login/basic/default', {
+      body: { email: 'nobody@acme.example', password: 'wrong' },
+    });
+  expect((await login()).status).not.toBe(503);
+  const run = rollouts.start();
+  await run.reach('start');
+  const refused = await login();
+  expect([refused.status, refused.headers['retry-after']]).toEqual([503, '5']);
+  expect((await rollouts.stack.fetch('/admin/')).status).not.toBe(503);
+  expect(await run.ended).toBe(0);
+  expect((await login()).status).not.toBe(503);
+});
+
+it('goes back within the version with the containers of before', async () => {
+  const stopped = async () =>
+    (await rollouts.stack.inspect()).find(
+      ({ Config, State }) =>
+        Config.Labels['com.docker.compose.service']?.startsWith('botpress-') && State.Status === 'exited',
+    )?.Id;
+  const before = await stopped();
+  expect(before).toBeDefined();
+  await rollouts.stack.demandBin('rollback');
+  const running = (await rollouts.stack.inspect()).find(({ Id }) => Id === before);
+  expect(running?.State.Status).toBe('running');
+  await rollouts.expectAtRest();
+});
+
 it('needs no JavaScript in nginx: one without it serves and deploys like any other', async () => {
   await makeNginxWithoutJavaScript(PLAIN_NGINX);
   try {
