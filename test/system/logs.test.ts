@@ -240,6 +240,18 @@ describe('no line is lost, and none comes twice', () => {
     expect(numbers(await arrive('refused', 500))).toEqual(upTo(500));
   });
 
+  it('on a machine with many containers', async () => {
+    // Each has three folders, and the kernel gives a user 128 instances of inotify.
+    for (let batch = 0; batch < 48; batch += 4)
+      await Promise.all(
+        Array.from({ length: 4 }, (_, index) =>
+          speak(`console.log('number ${batch + index} of many')`, { service: 'many' }),
+        ),
+      );
+    const texts = await arrive('many', 48);
+    expect(numbers(texts).sort((a, b) => a - b)).toEqual(upTo(48));
+  });
+
   it('while Docker rotates its files', async () => {
     // A file lasts for four seconds: much less than ten megabytes do.
     const id = await speak(counting(4000, 100, 400), {
