@@ -300,10 +300,10 @@ describe('a set', () => {
   it('is made and read without a secret in arguments, logs, settings of containers or what is said', async () => {
     const token = randomBytes(12).toString('hex');
     writeFileSync(join(keys, 'ping-url'), `http://store:9000/${token}\n`);
-    const watch = watchArguments();
+    const watch = await watchArguments();
     const made = await backup('create', 'staging', '--json');
     const fetched = await restore('latest', '--dry-run');
-    const seen = watch.end();
+    const seen = await watch.end();
     rmSync(join(keys, 'ping-url'));
     expect([made.code, fetched.code]).toEqual([0, 0]);
     for (const program of ['rclone', 'age --encrypt', 'pg_dump', 'psql'])

@@ -169,9 +169,9 @@ it('restores a set of compose in a cluster by the same steps, and shows no key',
   await inside('botpress-blue', 'bash', '-c', 'rm -rf /botpress/uploads/*; echo new >/botpress/uploads/new');
   const [changed, changedFiles] = [await rows(), await files()];
 
-  const watch = watchArguments();
+  const watch = await watchArguments();
   const restored = await bin('restore', id, 'staging', '--cluster', '--yes', '--json');
-  const seen = [...watch.end(), restored.stdout, restored.stderr].join('\n');
+  const seen = [...(await watch.end()), restored.stdout, restored.stderr].join('\n');
   expect([restored.code, restored.code === 0 ? '' : restored.stderr]).toEqual([0, '']);
   expect(JSON.parse(restored.stdout.trim().split('\n').at(-1) ?? '')).toMatchObject({
     result: 'restored',

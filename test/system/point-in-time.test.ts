@@ -13,14 +13,14 @@ import {
   waitFor,
 } from './engine/setup.ts';
 import { fillTables } from './content.ts';
-import { secretLines, watchArguments } from './secrecy.ts';
+import { type ArgumentWatch, secretLines, watchArguments } from './secrecy.ts';
 import { Stack } from './stack.ts';
 
 jest.setTimeout(180_000);
 
 let stack: Stack;
 /** Arguments of all programs of this machine during the file. */
-let watch: ReturnType<typeof watchArguments>;
+let watch: ArgumentWatch | undefined;
 /** A moment, and the content of then. */
 let early: { moment: string; content: string };
 /** What the commands said. */
@@ -114,12 +114,12 @@ beforeAll(async () => {
       },
     }),
   );
-  watch = watchArguments();
+  watch = await watchArguments();
   await stack.demandBin('up');
 }, 300_000);
 
 afterAll(async () => {
-  watch?.end();
+  await watch?.end();
   await stack?.destroy();
 });
 
@@ -246,7 +246,7 @@ it('goes on after its service was away, and ends a gap by itself', async () => {
 });
 
 it('shows its passphrase nowhere', async () => {
-  const seen = [...said, ...watch.end(), JSON.stringify(await stack.inspect())];
+  const seen = [...said, ...((await watch?.end()) ?? []), JSON.stringify(await stack.inspect())];
   for (const { Name } of await stack.inspect()) {
     const { stdout, stderr } = await docker(['logs', Name.slice(1)]);
     seen.push(stdout, stderr);

@@ -351,7 +351,7 @@ describe('a stack on a Swarm', () => {
     });
 
     it('has the rows, the files and the conversations of the old machine, and shows no key', async () => {
-      const watch = watchArguments();
+      const watch = await watchArguments();
       let told = '';
       const restoring = command('restore', id, 'staging', '--yes', '--json');
       const ended = restoring.then(
@@ -365,7 +365,7 @@ describe('a stack on a Swarm', () => {
         if (code === 0) told = stdout;
       }
       const { code, stdout, stderr } = await restoring;
-      const seen = [...watch.end(), told, stdout, stderr].join('\n');
+      const seen = [...(await watch.end()), told, stdout, stderr].join('\n');
       expect([code, code === 0 ? '' : stderr]).toEqual([0, '']);
       expect(JSON.parse(stdout.trim().split('\n').at(-1) ?? '')).toMatchObject({
         result: 'restored',
@@ -386,6 +386,12 @@ describe('a stack on a Swarm', () => {
     });
 
     it('makes sets of its own, with the configuration and without a secret', async () => {
+      // What was said before is written in batches.
+      const counting = "SELECT count(*) FROM events WHERE event::text LIKE '%are you there%'";
+      await waitFor(
+        async () => (await docker('exec', await task('postgres'), ...query, counting)).trim() === '2',
+        { timeout: 30_000, what: 'events in the database' },
+      );
       const made = await command('backup', 'create', 'staging');
       expect([made.code, made.stderr]).toEqual([0, expect.stringContaining('read back and compared')]);
       const opened = await docker(

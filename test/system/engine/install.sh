@@ -7,7 +7,7 @@ here=$(cd "$(dirname "${BASH_SOURCE[0]}")" && pwd)
 . "$here/mirror.sh"
 
 packages=(
-  ca-certificates curl debootstrap docker.io git iproute2 iptables openssh-client openssh-server openssl procps
+  ca-certificates curl debootstrap docker.io forkstat git iproute2 iptables openssh-client openssh-server openssl procps
   shellcheck shfmt tmux util-linux xz-utils yamllint
 )
 
