@@ -2,6 +2,7 @@ import {
   appendFileSync,
   cpSync,
   existsSync,
+  mkdirSync,
   mkdtempSync,
   readFileSync,
   rmSync,
@@ -191,9 +192,29 @@ describe('a stack on a Swarm', () => {
       expect([secret, told.includes(stack.secret(secret))]).toEqual([secret, false]);
   });
 
-  it('changes nothing when it is deployed again', async () => {
+  it('changes nothing when it is deployed again, though Docker finds its networks late', async () => {
     const before = await botpressTasks();
-    expect((await swarm('up', 'staging')).code).toBe(0);
+    const { stdout } = await demand('which', ['docker']);
+    const late = join(stack.folder, 'late');
+    mkdirSync(late);
+    writeFileSync(
+      join(late, 'docker'),
+      `#!/bin/sh
+if [ "$1 $2" = 'stack deploy' ] && mkdir '${late}/once' 2>/dev/null; then
+  echo 'failed to create service x_nginx: Error response from daemon: network x_edge not found' >&2
+  exit 1
+fi
+exec ${stdout.trim()} "$@"
+`,
+      { mode: 0o755 },
+    );
+    const { code } = await run(join(stack.folder, 'bin/swarm'), ['up', 'staging'], {
+      cwd: stack.folder,
+      env: { ...env, PATH: `${late}:${process.env.PATH}` },
+      timeout: 230_000,
+    });
+    expect([code, existsSync(join(late, 'once'))]).toEqual([0, true]);
+    rmSync(late, { recursive: true });
     expect((await botpressTasks()).split(' ')[0]).toBe(before.split(' ')[0]);
   });
 
