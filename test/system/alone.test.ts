@@ -127,6 +127,12 @@ describe('backups beside a stack that the generator did not write', () => {
   });
 
   it('bring back rows and files as they were, with Botpress alone stopped meanwhile', async () => {
+    await sql(`REVOKE CONNECT ON DATABASE botpress FROM PUBLIC; ALTER DATABASE botpress SET timezone = 'Asia/Kathmandu';
+      ALTER DATABASE botpress SET search_path = public, "odd schema"`);
+    const properties = () =>
+      sql(`SELECT datacl, datcollate, datctype, setconfig FROM pg_database LEFT JOIN pg_db_role_setting ON setdatabase = oid
+        WHERE datname = 'botpress'`);
+    const kept = await properties();
     await sql("DELETE FROM talk WHERE id % 2 = 0; UPDATE talk SET said = 'nonsense'");
     await onFiles('rm -r /data/own /media/picture && echo later >/media/later');
     const damaged = await rows();
@@ -134,6 +140,8 @@ describe('backups beside a stack that the generator did not write', () => {
     expect(result).toBe('restored');
     expect(await rows()).toBe(before.rows);
     expect(await files()).toBe(before.files);
+    expect(kept).toContain('odd schema');
+    expect(await properties()).toBe(kept);
     expect(await serves()).toBe(true);
     expect(await identities()).toBe(before.identities);
 

@@ -703,11 +703,12 @@ while ((parent > 1)); do
   ! tr '\\0' ' ' </proc/$parent/cmdline | grep -q 'bin/restor[e]' || doomed+=("$parent")
   parent=$(awk '/^PPid/ { print $2 }' /proc/$parent/status)
 done
-kill -9 "\${doomed[@]}"
+kill "-$KILL_SIGNAL" "\${doomed[@]}"
 `;
 
 interface Kill {
   at: string;
+  signal?: 'HUP';
   when?: 'before' | 'after';
   inside?: string;
   in?: string;
@@ -723,6 +724,7 @@ async function restoreKilled(kill: Kill, ...args: string[]): Promise<RunResult> 
       PATH: `${folder}:${process.env.PATH}`,
       KILL_AT: kill.at,
       KILL_WHEN: kill.when ?? 'before',
+      KILL_SIGNAL: kill.signal ?? 'KILL',
       KILL_INSIDE: kill.inside ?? '',
       KILL_IN: kill.in ?? '',
       KILL_MARK: join(folder, 'mark'),
@@ -817,6 +819,26 @@ describe('killed', () => {
       await expectUntouched();
     });
 
+    it('whose terminal is gone goes back to what was before', async () => {
+      const hangUp = { at: ' start ', signal: 'HUP' } as const;
+      const { code, stderr } = await restoreKilled(hangUp, id, '--no-safety-set');
+      expect([code, stderr]).toEqual([12, expect.stringContaining('staging is as it was before')]);
+      await expectUntouched();
+      expect(await isUp()).toBe(true);
+    });
+
+    it('that was interrupted is not touched by a dry run', async () => {
+      const noted = join(stack.folder, 'state/staging/restore');
+      writeFileSync(noted, `${id} swapped\n`);
+      const started = async () =>
+        demandDocker(['inspect', '--format', '{{.State.StartedAt}}', container('botpress-blue')]);
+      const before = await started();
+      const { code, stderr } = await restore(id, '--dry-run', '--target', 'local');
+      expect([code, stderr]).toEqual([0, expect.stringContaining('was interrupted')]);
+      expect([await started(), readFileSync(noted, 'utf8')]).toEqual([before, `${id} swapped\n`]);
+      rmSync(noted);
+    });
+
     it('and its undo at several steps is taken back all the same; the next one works', async () => {
       expect((await restoreKilled({ at: ' start ' }, id, '--no-safety-set')).code).toBe(137);
       for (const kill of [
@@ -835,12 +857,98 @@ describe('killed', () => {
     });
   });
 
+  it('by a signal, a backup does not count as one that went well', async () => {
+    expect(
+      await inside(`rm -rf /var/lib/backup/sets; BACKUP_LOCK_HELD=yes /opt/backup/backup.sh create --target local >/dev/null 2>&1 & job=$!
+        until [[ -d /var/lib/backup/sets ]]; do sleep 0.02; done; kill $job; wait $job; echo $?; jq .lastCode /var/lib/backup/state.json`),
+    ).toBe('143\n143');
+  });
+
   it('a set on which Botpress does not become healthy is taken back, with a code of its own', async () => {
     const before = await fingerprint();
     const result = await restore(await latest(), '--no-safety-set', '--timeout', '0');
     expect([result.code, result.stderr]).toEqual([12, expect.stringContaining('as it was before')]);
     expect(await fingerprint()).toBe(before);
   });
+});
+
+describe('a restore', () => {
+  const settings = () => join(stack.folder, '.env.staging');
+  let id: string;
+  let files: string;
+
+  it('brings back what its own safety set puts past the retention, and drops no database of somebody else', async () => {
+    id = await create('--target', 'local');
+    files = await uploads();
+    await demandDocker([
+      ...['exec', container('botpress-blue'), 'bash', '-c'],
+      'rm -rf /botpress/uploads/*; echo newest >/botpress/uploads/newest',
+    ]);
+    await create('--target', 'local');
+    await sql('CREATE DATABASE botpress_before_upgrade');
+    const before = readFileSync(settings(), 'utf8');
+    writeFileSync(
+      settings(),
+      ['DAILY', 'WEEKLY', 'MONTHLY', 'AT_LEAST'].map((kind) => `BACKUP_KEEP_${kind}=1\n`).join(''),
+      { flag: 'a' },
+    );
+    const { code, stderr } = await restore(id, '--target', 'local');
+    writeFileSync(settings(), before);
+    expect([code, code === 0 ? '' : stderr]).toEqual([0, '']);
+    expect(await uploads()).toBe(files);
+    expect(await sets()).toContain(id);
+    await sql('DROP DATABASE botpress_before_upgrade');
+  });
+
+  it('stays whole where PostgreSQL refuses to take it back, and can be taken back later', async () => {
+    const rows = await fingerprint();
+    // A name that is taken.
+    const taken = `botpress_restore_${id.toLowerCase().replace('-', '_')}`;
+    await sql(`CREATE DATABASE ${taken}`);
+    const undo = () => bin('restore', '--undo', 'staging', '--yes');
+    const { code, stderr } = await undo();
+    expect([code, stderr]).toEqual([1, expect.stringContaining('could not be taken back')]);
+    expect(await uploads()).toBe(files);
+    // Nobody is let into the database in force meanwhile.
+    await demandDocker([
+      ...['exec', container('postgres'), 'psql', '-XqU', 'postgres', '-c', `DROP DATABASE ${taken}`],
+    ]);
+    expect((await undo()).code).toBe(0);
+    expect(await uploads()).toContain('newest');
+    expect(await fingerprint()).toBe(rows);
+    expect(await isUp()).toBe(true);
+  });
+});
+
+it('waits for a table that is locked, whatever limit its role has', async () => {
+  await sql("ALTER ROLE botpress_backup IN DATABASE botpress SET statement_timeout = '1s'");
+  const locked = sql('BEGIN; LOCK TABLE msg_kvs IN ACCESS EXCLUSIVE MODE; SELECT pg_sleep(4); COMMIT');
+  await waitFor(
+    async () =>
+      (await sql("SELECT count(*) FROM pg_locks WHERE relation = 'msg_kvs'::regclass AND granted")) === '1',
+    { timeout: 10_000, what: 'lock', every: 100 },
+  );
+  const id = await create('--target', 'local');
+  await locked;
+  await sql('ALTER ROLE botpress_backup IN DATABASE botpress RESET statement_timeout');
+  const { stdout } = await backup('show', id, 'staging');
+  expect(Object.keys((JSON.parse(stdout) as { rows: object }).rows)).toHaveLength(45);
+});
+
+it('says that a bucket is not there', async () => {
+  const { code, stderr } = await docker([
+    ...['exec', '--env', 'BACKUP_S3_BUCKET=absent', container('backup')],
+    ...['/opt/backup/backup.sh', 'create', '--target', 's3'],
+  ]);
+  expect([code, stderr]).toEqual([6, expect.stringContaining('s3: there is no absent')]);
+});
+
+it('prepares a folder that belongs to the backups already, though a share refuses it to root', async () => {
+  const { code, stderr } = await bin(
+    ...['compose', 'staging', 'run', '--rm', '-T', '--no-deps', '--entrypoint', 'bash', 'backup-owner', '-c'],
+    'chown() { [[ $* != */backups* ]] && command chown "$@"; }; export -f chown; exec /opt/backup/backup.sh prepare',
+  );
+  expect([code, stderr]).toEqual([0, expect.anything()]);
 });
 
 it('deletes only what is past its retention, inside its own folder', async () => {
@@ -864,6 +972,27 @@ it('deletes only what is past its retention, inside its own folder', async () =>
   expect(left).toContain('notes');
   expect(left).toContain('20260105T130000Z-000003');
   expect(await inside(`ls /backups/other/${id}`)).toBe('keep');
+});
+
+it('keeps on a new machine the sets of the one that was lost', async () => {
+  const signing = readdirSync(keys).filter((file) => /^(signing|former)/.test(file));
+  const held = signing.map((file) => [join(keys, file), readFileSync(join(keys, file))] as const);
+  const before = (await list()).filter(({ targets }) => targets.local === 'good').map(({ id }) => id);
+  for (const [file] of held) rmSync(file);
+  await demand(
+    join(stack.folder, 'bin/compose'),
+    ['staging', 'run', '--rm', '-T', '--no-deps', 'backup-owner'],
+    { cwd: stack.folder },
+  );
+  const id = await create('--target', 'local');
+  const left = new Map((await list()).map((entry) => [entry.id, entry.targets.local]));
+  expect(left.get(id)).toBe('good');
+  expect(before.length).toBeGreaterThan(5);
+  for (const old of before) expect([old, left.get(old)]).toEqual([old, 'untrusted']);
+  for (const file of readdirSync(keys).filter((file) => /^(signing|former)/.test(file)))
+    rmSync(join(keys, file));
+  for (const [file, content] of held) writeFileSync(file, content);
+  await inside(`rm -r /backups/*/${id}`);
 });
 
 it('builds its image from the Dockerfile of the output', () => {

@@ -34,7 +34,7 @@ export async function fillUploads(container: string): Promise<void> {
   ];
   await demandDocker([
     ...['exec', container, 'bash', '-c'],
-    'cd /botpress/uploads; mkdir -p "deep dir/er"; for name; do head -c $((RANDOM * 3)) /dev/urandom >"./$name"; done; printf x >"deep dir/er/$(printf "\\\\377")"; ln -s plain link; : >empty; chmod 600 plain',
+    'cd /botpress/uploads; mkdir -p "deep dir/er"; for name; do head -c $((RANDOM * 3)) /dev/urandom >"./$name"; done; printf x >"deep dir/er/$(printf "\\\\377")"; ln -s plain link; : >empty; chmod 600 plain; ln plain hard',
     'bash',
     ...files,
   ]);

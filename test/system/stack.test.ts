@@ -1,6 +1,8 @@
 import { afterAll, beforeAll, describe, expect, it, jest } from '@jest/globals';
+import { once } from 'node:events';
 import { mkdirSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
+import { connect } from 'node:tls';
 import { demand, demandDocker, fetchFrom, startEngine, waitFor } from './engine/setup.ts';
 import { Visitor } from './engine/visitor.ts';
 import { Stack } from './stack.ts';
@@ -171,6 +173,37 @@ describe.each(cases)('$title', ({ answers, environment, services, isAdmitted, pr
       `https://${stack.domain}:${stack.httpsPort}/api/v1/bots/support/converse/somebody`,
     ]);
     expect(stdout).toBe('413');
+  });
+
+  it('takes four uploads at a time, and what is said meanwhile', async () => {
+    const uploads = await Promise.all(
+      Array.from({ length: 6 }, async () => {
+        const socket = connect({
+          port: stack.httpsPort,
+          host: '127.0.0.1',
+          servername: stack.domain,
+          rejectUnauthorized: false,
+        });
+        await once(socket, 'secureConnect');
+        socket.write(
+          `POST /api/v1/bots/support/mod/channel-web/messages/files HTTP/1.1\r\nHost: ${stack.domain}\r\n` +
+            'Content-Type: multipart/form-data; boundary=x\r\nContent-Length: 25000000\r\n\r\n--x',
+        );
+        return socket;
+      }),
+    );
+    const refused = await new Promise<string[]>((resolve) => {
+      const heads: string[] = [];
+      for (const socket of uploads)
+        socket.once('data', (data: Buffer) => {
+          if (heads.push(data.toString().slice(0, 12)) === 2) resolve(heads);
+        });
+    });
+    const { status } = await stack.fetch('/api/v1/bots/support/converse/meanwhile', {
+      body: { type: 'text', text: 'hello' },
+    });
+    for (const socket of uploads) socket.destroy();
+    expect([refused, status]).toEqual([['HTTP/1.1 429', 'HTTP/1.1 429'], 200]);
   });
 
   it('sends plain HTTP to HTTPS and refuses hosts it does not know', async () => {

@@ -132,6 +132,46 @@ describe('the schedule', () => {
         ),
     ).toISOString();
 
+  /** What the schedule waits for at a moment, when the last backup and the last trial restore began at others. */
+  const job = (schedule: string, drill: string, now: string, served: string, drilled: string) => {
+    const seconds = (moment: string) => String(Date.parse(moment) / 1000);
+    const [what, moment] = execFileSync(
+      'bash',
+      [
+        '-c',
+        'set -f; . "$1"; date() { printf "%s\\n" "$NOW"; }; next_job "$2" "$3"',
+        ...['bash', join(folder, 'schedule.sh'), seconds(served), seconds(drilled)],
+      ],
+      {
+        encoding: 'utf8',
+        env: {
+          ...process.env,
+          NOW: seconds(now),
+          BACKUP_SCHEDULE: schedule,
+          BACKUP_DRILL_SCHEDULE: drill,
+        },
+      },
+    ).split(' ');
+    return `${what} ${new Date(1000 * Number(moment)).toISOString().slice(0, 16)}`;
+  };
+
+  // The 4th of January 2026 is a Sunday.
+  it.each([
+    // Both in the same minute: one after the other.
+    ['0 * * * *', '0 5 * * 0', '04T04:10', '04T04:00', '01T00:00', 'create 2026-01-04T05:00'],
+    ['0 * * * *', '0 5 * * 0', '04T05:02', '04T05:00', '01T00:00', 'drill 2026-01-04T05:00'],
+    ['0 * * * *', '0 5 * * 0', '04T05:09', '04T05:00', '04T05:02', 'create 2026-01-04T06:00'],
+    // What falls due during a long job comes once after it.
+    ['*/30 * * * *', '0 5 * * 0', '04T06:40', '04T04:30', '04T05:00', 'create 2026-01-04T05:00'],
+    ['*/30 * * * *', '0 5 * * 0', '04T06:45', '04T06:40', '04T05:00', 'create 2026-01-04T07:00'],
+    ['0 3 * * *', 'off', '04T01:00', '03T03:00', '01T00:00', 'create 2026-01-04T03:00'],
+    // A clock that was set back by days waits for the next moment all the same.
+    ['0 3 * * *', '0 5 * * 0', '04T01:00', '09T03:00', '09T03:00', 'create 2026-01-04T03:00'],
+  ])('%s and %s at %s, last at %s and %s: %s', (schedule, drill, now, served, drilled, expected) => {
+    const [at, a, b] = [now, served, drilled].map((day) => `2026-01-${day}:00Z`) as [string, string, string];
+    expect(job(schedule, drill, at, a, b)).toBe(expected);
+  });
+
   it.each([
     ['0 3 * * *', '2026-01-01T02:59:59Z', '2026-01-01T03:00:00.000Z'],
     ['0 3 * * *', '2026-01-01T03:00:00Z', '2026-01-02T03:00:00.000Z'],
