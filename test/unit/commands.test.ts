@@ -47,7 +47,7 @@ const answers = answersWith({
     'staging',
     { name: 'production', tls: 'provided', bind: '127.0.0.1' },
   ],
-  channels: ['web', 'slack'],
+  channels: ['web', 'messenger', 'slack', 'telegram'],
   tls: 'self-signed',
   'database.retentionDays': 0,
   'backup.targets': [],
@@ -57,10 +57,25 @@ const answers = answersWith({
 
 /**
  * Stands in for the engine: notes each call and the environment that matters, and has whatever was started healthy.
- * DOCKER_COMPOSE_VERSION, DOCKER_DOWN and DOCKER_SECURE set its faults.
+ * DOCKER_COMPOSE_VERSION, DOCKER_DOWN, DOCKER_SECURE and DOCKER_REFUSED (a channel) set its faults.
  */
 const docker = String.raw`#!/usr/bin/env bash
 printf '%s\n' "ENVIRONMENT=$ENVIRONMENT $*" >>"$DOCKER_CALLS"
+
+# As the routes of the messaging server answer to nobody in particular.
+answer_webhook() {
+  local request code=401
+  request=$(tr -d '\r')
+  printf '%s\n' "$request" >>"$DOCKER_CALLS.requests"
+  case $request in
+    'POST '*"/${'$'}{DOCKER_REFUSED:-none}"\ HTTP/*) code=404 ;;
+    'POST '*/telegram\ HTTP/*) code=404 ;;
+    'POST '*/messenger\ HTTP/*X-Hub-Signature:*) code=403 ;;
+    'POST '*/messenger\ HTTP/*) code=500 ;;
+  esac
+  printf 'HTTP/1.1 %s x\r\n\r\n' "$code"
+}
+
 case "$*" in
   info*DockerRootDir*) echo /nowhere ;;
   info*) [[ -z $DOCKER_DOWN ]] ;;
@@ -68,6 +83,7 @@ case "$*" in
   *'config --services') printf '%s\n' postgres nginx volume-owner ;;
   *' up --detach '*) printf '%s\n' "${'$'}{@: -1}" >/dev/null; : >"$DOCKER_STARTED" ;;
   *secure.sh*) echo 'database: as it should be'; exit "${'$'}{DOCKER_SECURE:-0}" ;;
+  *' exec -T botpress-blue '*/dev/tcp/*) answer_webhook ;;
   ps*publish=*) ;;
   ps*) [[ ! -e $DOCKER_STARTED ]] || echo 0123456789ab ;;
   'inspect --format {{index'*RestartCount*)
@@ -297,6 +313,33 @@ describe('bin/up', () => {
     expect(code).toBe(1);
     expect(err).toContain(reason);
     expect(calls().some((call) => call.includes('up --detach'))).toBe(false);
+  });
+
+  const switchOnChannels = () =>
+    writeFileSync(
+      at('secrets/development/channels-support.env'),
+      ['APP_ID', 'APP_SECRET', 'VERIFY_TOKEN', 'PAGE_ID', 'ACCESS_TOKEN']
+        .map((name) => `MESSENGER_${name}=given`)
+        .concat(
+          'SLACK_BOT_TOKEN=given',
+          'SLACK_SIGNING_SECRET=given',
+          'TELEGRAM_BOT_TOKEN=12345:hidden-token',
+        )
+        .join('\n'),
+    );
+
+  it('asks the webhook of each channel where it is, and never with its credentials', () => {
+    switchOnChannels();
+    const { code, out, err } = run('up');
+    expect({ code, err }).toEqual({ code: 0, err: '' });
+    expect(out).toContain('/api/v1/messaging/webhooks/v1/support/messenger');
+    expect(out).not.toContain('/support/telegram');
+    const { out: report } = run('check', ['--json']);
+    for (const channel of ['messenger', 'slack', 'telegram'])
+      expect(report).toContain(`${channel} of support answers`);
+    expect(out + report + readFileSync(join(outside, 'calls.requests'), 'utf8')).not.toContain(
+      'hidden-token',
+    );
   });
 
   it('names the compose release it needs', () => {
