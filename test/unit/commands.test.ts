@@ -342,6 +342,16 @@ describe('bin/up', () => {
     );
   });
 
+  it('starts what visitors do not need although a channel was refused, and ends with 1', () => {
+    switchOnChannels();
+    mkdirSync(at('bin/lib/parts'), { recursive: true });
+    writeFileSync(at('bin/lib/parts/gadget.sh'), "COMPANIONS[gadget]='volume-owner'\n");
+    const { code, err } = run('up', [], { DOCKER_REFUSED: 'slack' });
+    expect(code).toBe(1);
+    expect(err).toContain('the channels of the bot support are not: slack was refused');
+    expect(calls().filter((call) => call.endsWith('up --detach volume-owner'))).toHaveLength(1);
+  });
+
   it('names the compose release it needs', () => {
     const { code, err } = run('up', [], { DOCKER_COMPOSE_VERSION: '2.9.1' });
     expect(code).toBe(1);
