@@ -246,6 +246,58 @@ describe('bin/up', () => {
     );
   });
 
+  it('opens what containers mount to their users after a clone under umask 077, and nothing else', () => {
+    const close = (folder: string) => {
+      chmodSync(folder, 0o700);
+      for (const entry of readdirSync(folder, { withFileTypes: true })) {
+        const path = join(folder, entry.name);
+        if (entry.isDirectory()) close(path);
+        else if (entry.isFile()) chmodSync(path, statSync(path).mode & 0o700);
+      }
+    };
+    mkdirSync(at('mine'));
+    writeFileSync(at('compose.mine.yaml'), "services: { mine: { volumes: ['./mine:/mine:ro'] } }\n");
+    mkdirSync(at('nginx/development'));
+    writeFileSync(at('nginx/development/server.conf'), '#\n');
+    chmodSync(at('botpress/channels.sh'), 0o755);
+    close(root);
+    const { code, out } = run('up');
+    expect(code).toBe(0);
+    expect(out).toContain('opened to the users of the containers');
+    const modes = (...paths: string[]) => Object.fromEntries(paths.map((path) => [path, mode(path)]));
+    const opened = {
+      botpress: '755',
+      'botpress/channels': '755',
+      'botpress/channels/support': '755',
+      'botpress/channels/support/slack.json': '644',
+      'botpress/channels.sh': '755',
+      'nginx/development': '755',
+      'nginx/development/server.conf': '644',
+    };
+    const closed = {
+      mine: '700',
+      nginx: '700',
+      secrets: '700',
+      'secrets/development': '700',
+      '.env.development': '600',
+      'bin/up': '700',
+      'compose.yaml': '600',
+    };
+    expect(modes(...Object.keys(opened))).toEqual(opened);
+    expect(modes(...Object.keys(closed))).toEqual(closed);
+    expect(run('up').out).not.toContain('opened to the users');
+  });
+
+  it('says whose files they are when it may not open them', () => {
+    chmodSync(at('botpress'), 0o700);
+    writeFileSync(join(outside, 'chmod'), '#!/bin/sh\nexit 1\n', { mode: 0o755 });
+    const { code, err } = run('up');
+    expect(code).toBe(1);
+    expect(err).toContain(`containers cannot read ${at('botpress')}, and it belongs to somebody else`);
+    expect(err).toMatch(/chmod -R go\+rX .*botpress/);
+    expect(calls().some((call) => call.includes('up --detach'))).toBe(false);
+  });
+
   it('leaves everything as it is when it runs again', () => {
     run('up');
     appendFileSync(at('.env.development'), 'MINE=1\n');
