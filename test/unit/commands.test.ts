@@ -218,6 +218,8 @@ describe('bin/up', () => {
     expect(mode('.env.development')).toBe('600');
     expect(mode('secrets')).toBe('700');
     expect(mode('secrets/development')).toBe('700');
+    // Plain HTTP: it is mounted all the same, and Docker would make it as root.
+    expect(mode('secrets/development/tls')).toBe('755');
     const secrets = tree(at('secrets/development'));
     const random = Object.entries(secrets).filter(([name]) => /-password$|^app-secret$/.test(name));
     expect(random.map(([name]) => name).sort()).toEqual(
