@@ -1,5 +1,5 @@
 import { afterEach, beforeEach, describe, expect, it, jest } from '@jest/globals';
-import { spawnSync } from 'node:child_process';
+import { spawn, spawnSync } from 'node:child_process';
 import {
   appendFileSync,
   chmodSync,
@@ -15,6 +15,7 @@ import {
 import { createServer, type AddressInfo } from 'node:net';
 import { tmpdir } from 'node:os';
 import { dirname, join } from 'node:path';
+import { setTimeout as sleep } from 'node:timers/promises';
 import { deriveDeployment } from '../../src/deployment/deployment.ts';
 import { renderArtefacts } from '../../src/rendering/artefact.ts';
 import { answersWith } from './answers/sample.ts';
@@ -57,7 +58,8 @@ const answers = answersWith({
 
 /**
  * Stands in for the engine: notes each call and the environment that matters, and has whatever was started healthy.
- * DOCKER_COMPOSE_VERSION, DOCKER_DOWN, DOCKER_SECURE and DOCKER_REFUSED (a channel) set its faults.
+ * DOCKER_COMPOSE_VERSION, DOCKER_DOWN, DOCKER_SECURE and DOCKER_REFUSED (a channel) set its faults,
+ * DOCKER_HANGS too: services whose start does not come to an end.
  */
 const docker = String.raw`#!/usr/bin/env bash
 printf '%s\n' "ENVIRONMENT=$ENVIRONMENT $*" >>"$DOCKER_CALLS"
@@ -81,6 +83,7 @@ case "$*" in
   info*) [[ -z $DOCKER_DOWN ]] ;;
   'compose version --short') echo "${'$'}{DOCKER_COMPOSE_VERSION:-2.40.3}" ;;
   *'config --services') printf '%s\n' postgres nginx volume-owner ;;
+  *" up --detach ${'$'}{DOCKER_HANGS:-nothing}") echo $$ >"$DOCKER_CALLS.hanging"; exec sleep 300 ;;
   *' up --detach '*) printf '%s\n' "${'$'}{@: -1}" >/dev/null; : >"$DOCKER_STARTED" ;;
   *secure.sh*) echo 'database: as it should be'; exit "${'$'}{DOCKER_SECURE:-0}" ;;
   *' exec -T botpress-blue '*/dev/tcp/*) answer_webhook ;;
@@ -128,15 +131,16 @@ function run(command: string, args: string[] = [], environment: Record<string, s
     cwd: tmpdir(),
     input: '',
     timeout: 30_000,
-    env: {
-      PATH: `${outside}:${process.env['PATH']}`,
-      DOCKER_CALLS: join(outside, 'calls'),
-      DOCKER_STARTED: join(outside, 'started'),
-      ...environment,
-    },
+    env: { ...environmentOf(), ...environment },
   });
   return { code: status, out: stdout, err: stderr };
 }
+
+const environmentOf = () => ({
+  PATH: `${outside}:${process.env['PATH']}`,
+  DOCKER_CALLS: join(outside, 'calls'),
+  DOCKER_STARTED: join(outside, 'started'),
+});
 
 const calls = () =>
   existsSync(join(outside, 'calls')) ? readFileSync(join(outside, 'calls'), 'utf8').trim().split('\n') : [];
@@ -404,6 +408,37 @@ describe('bin/up', () => {
     expect(code).toBe(1);
     expect(err).toContain('the channels of the bot support are not: slack was refused');
     expect(calls().filter((call) => call.endsWith('up --detach volume-owner'))).toHaveLength(1);
+  });
+
+  it.each([
+    ['what a start cannot do without', 'postgres', 1],
+    ['a companion', 'volume-owner', 0],
+  ])('leaves no compose behind that waits for %s, and no lock', (_name, service, expected) => {
+    mkdirSync(at('bin/lib/parts'), { recursive: true });
+    writeFileSync(at('bin/lib/parts/gadget.sh'), "COMPANIONS[gadget]='volume-owner'\n");
+    const { code, err } = run('up', ['--timeout', '2'], { DOCKER_HANGS: service });
+    expect({ code, err }).toEqual({ code: expected, err: expect.stringContaining('bin/up development') });
+    const hanging = Number(readFileSync(join(outside, 'calls.hanging'), 'utf8'));
+    expect(() => process.kill(hanging, 0)).toThrow('ESRCH');
+    expect(run('up', [], { LOCK_WAIT: '0' })).toMatchObject({ code: 0, err: '' });
+  });
+
+  it('lets go of the lock when it is killed, though its compose goes on', async () => {
+    const up = spawn(at('bin/up'), [], {
+      stdio: 'ignore',
+      env: { ...environmentOf(), DOCKER_HANGS: 'postgres' },
+    });
+    const ended = new Promise((resolve) => up.on('exit', resolve));
+    const file = join(outside, 'calls.hanging');
+    while (!existsSync(file) || readFileSync(file, 'utf8') === '') await sleep(50);
+    up.kill('SIGKILL');
+    await ended;
+    try {
+      // What it ran at that moment, like sleep 1, may hold it a little longer.
+      expect(run('up', [], { LOCK_WAIT: '20' }).code).toBe(0);
+    } finally {
+      process.kill(Number(readFileSync(file, 'utf8')));
+    }
   });
 
   it('names the compose release it needs', () => {
