@@ -1,3 +1,23 @@
+import { BlockList, isIPv6 } from 'node:net';
+
+/** Addresses that a host gives its own networks. */
+const PRIVATE_NETWORKS = ['10.0.0.0/8', '127.0.0.0/8', '172.16.0.0/12', '192.168.0.0/16'];
+
+/** Those of the networks that hold private addresses. */
+export function withPrivateAddresses(networks: readonly string[]): string[] {
+  return networks.filter((network) =>
+    PRIVATE_NETWORKS.some((own) => holdsStartOf(own, network) || holdsStartOf(network, own)),
+  );
+}
+
+function holdsStartOf(network: string, other: string): boolean {
+  const [[address = '', prefix = ''], [start = '']] = [network.split('/'), other.split('/')];
+  if (isIPv6(address) || isIPv6(start)) return false;
+  const list = new BlockList();
+  list.addSubnet(address, Number(prefix));
+  return list.check(start);
+}
+
 /** Files of nginx that are the same wherever it runs; what names the upstream differs by engine. */
 
 /** `nginx/snippets/`, without `.conf`. */

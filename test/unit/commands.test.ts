@@ -80,6 +80,7 @@ answer_webhook() {
 
 case "$*" in
   info*DockerRootDir*) echo /nowhere ;;
+  info*SecurityOptions*) echo "[name=seccomp,profile=builtin ${'$'}{DOCKER_OPTION:-name=cgroupns}]" ;;
   info*) [[ -z $DOCKER_DOWN ]] ;;
   'compose version --short') echo "${'$'}{DOCKER_COMPOSE_VERSION:-2.40.3}" ;;
   *'config --services') printf '%s\n' postgres nginx volume-owner ;;
@@ -618,6 +619,24 @@ describe('bin/check', () => {
     const reasons = findings.map(({ reason }) => reason);
     expect(reasons).toContain('in git: secrets/development/app-secret');
     expect(reasons).toContain('git does not ignore secrets/');
+  });
+
+  it('fails where Docker runs rootless and private addresses may open the administration', () => {
+    const firewall = (option: string) => {
+      const { out } = run('check', ['--json'], { DOCKER_OPTION: option });
+      const { checks } = JSON.parse(out) as { checks: Check[] };
+      return JSON.stringify(checks.find(({ title }) => title === 'Firewall rules configured'));
+    };
+    expect(firewall('name=rootless')).toMatch(/"fail".*rootless.*10\.0\.0\.0\/8.*access\.admin/);
+    expect(firewall('name=cgroupns')).not.toContain('rootless');
+    const deployment = deriveDeployment({
+      ...answers,
+      access: {
+        ...answers.access,
+        admin: ['192.0.2.0/24', '172.18.0.0/16', '2001:db8::/32', '0.0.0.0/0', '11.0.0.0/8'],
+      },
+    });
+    expect(deployment.access.adminFromPrivate).toEqual(['172.18.0.0/16', '0.0.0.0/0']);
   });
 
   it('looks for the way back in the runbook', () => {
