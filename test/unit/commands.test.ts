@@ -4,12 +4,15 @@ import {
   appendFileSync,
   chmodSync,
   existsSync,
+  linkSync,
   mkdirSync,
   mkdtempSync,
   readdirSync,
   readFileSync,
+  renameSync,
   rmSync,
   statSync,
+  symlinkSync,
   writeFileSync,
 } from 'node:fs';
 import { createServer, type AddressInfo } from 'node:net';
@@ -86,6 +89,12 @@ case "$*" in
   *'config --services') printf '%s\n' postgres nginx volume-owner ;;
   *" up --detach ${'$'}{DOCKER_HANGS:-nothing}") echo $$ >"$DOCKER_CALLS.hanging"; exec sleep 300 ;;
   *' up --detach '*) printf '%s\n' "${'$'}{@: -1}" >/dev/null; : >"$DOCKER_STARTED" ;;
+  *' exec -T postgres sha256sum '*)
+    for file in "$@"; do
+      [[ $file != /run/secrets/* ]] || printf '%s  %s\n' "$(sha256sum <"$DOCKER_SEEN/${'$'}{file##*/}" | cut -d ' ' -f 1)" "$file"
+    done
+    ;;
+  *' restart postgres') ln -f "${'$'}{DOCKER_SEEN%/seen}"/secrets/botpress-password "$DOCKER_SEEN/" ;;
   *secure.sh*) echo 'database: as it should be'; exit "${'$'}{DOCKER_SECURE:-0}" ;;
   *' exec -T botpress-blue '*/dev/tcp/*) answer_webhook ;;
   ps*publish=*) ;;
@@ -95,7 +104,10 @@ case "$*" in
       echo "$service|running|healthy|0|unless-stopped|0|2999-01-01T00:00:00.5Z|image"
     done
     ;;
-  inspect*StartedAt*Mounts*) echo 'botpress-blue|2999-01-01T00:00:00.5Z|/run/secrets/app-secret ' ;;
+  inspect*StartedAt*Mounts*)
+    [[ -z $DOCKER_SEEN ]] || echo 'postgres|2999-01-01T00:00:00.5Z|/var/lib/postgresql/data /run/secrets/botpress-password '
+    echo 'botpress-blue|2999-01-01T00:00:00.5Z|/run/secrets/app-secret '
+    ;;
   inspect*StartedAt*) echo 2999-01-01T00:00:00.5Z ;;
   'network inspect'*) exit 1 ;;
   'run '*)
@@ -528,6 +540,64 @@ describe('bin/rotate', () => {
     expect(value).toMatch(/^[A-Za-z0-9_-]{43}$/);
     expect(out + calls().join('\n')).not.toContain(value);
     expect(calls().some((call) => call.endsWith('restart botpress-blue'))).toBe(true);
+  });
+});
+
+describe('a secret whose file was replaced by another', () => {
+  const file = () => at('secrets/development/botpress-password');
+  const see = () => ({ DOCKER_SEEN: join(outside, 'seen') });
+  const restarts = () => calls().filter((call) => call.endsWith(' restart postgres'));
+
+  beforeEach(() => {
+    mkdirSync(at('secrets/development'), { recursive: true, mode: 0o700 });
+    writeFileSync(at('secrets/development/license-key'), 'licence');
+    expect(run('up').code).toBe(0);
+    // A mount is the file that was there at the start, as a hard link is.
+    mkdirSync(join(outside, 'seen'));
+    symlinkSync(at('secrets/development'), join(outside, 'secrets'));
+    linkSync(file(), join(outside, 'seen/botpress-password'));
+  });
+  const replace = () => {
+    writeFileSync(`${file()}.new`, 'replaced-by-an-editor');
+    renameSync(`${file()}.new`, file());
+  };
+
+  it('is seen by PostgreSQL before bin/up sets the passwords', () => {
+    writeFileSync(file(), 'written-in-place');
+    expect(run('up', [], see()).code).toBe(0);
+    expect(restarts()).toEqual([]);
+    replace();
+    rmSync(join(outside, 'calls'));
+    const { code, out, err } = run('up', [], see());
+    expect({ code, err }).toEqual({ code: 0, err: '' });
+    expect(out).toContain('postgres is restarted: the file of one of its secrets was replaced');
+    expect(restarts()).toHaveLength(1);
+    const order = calls().map((call) => call.replace(/.* (restart|exec -T) postgres(?: (\S+))?.*/, '$1 $2'));
+    expect(order.indexOf('restart ')).toBeLessThan(order.indexOf('exec -T /opt/database/secure.sh'));
+    expect(out + calls().join('\n')).not.toContain('replaced-by-an-editor');
+    expect(run('up', [], see()).out).not.toContain('was replaced');
+  });
+
+  it('is seen before bin/secure-database works, which only tells of it with --check', () => {
+    replace();
+    expect(run('secure-database', ['--check'], see())).toMatchObject({
+      code: 3,
+      out: expect.stringContaining('former file'),
+    });
+    expect(run('check', ['--json'], see()).out).toContain(
+      'PostgreSQL sees a former file of one of its secrets',
+    );
+    expect(restarts()).toEqual([]);
+    expect(run('secure-database', [], see()).code).toBe(0);
+    expect(restarts()).toHaveLength(1);
+    expect(run('secure-database', ['--check'], see()).code).toBe(0);
+  });
+
+  it('can be rotated', () => {
+    replace();
+    expect(run('rotate', ['botpress-password'], see())).toMatchObject({ code: 0, err: '' });
+    expect(restarts()).toHaveLength(1);
+    expect(readFileSync(join(outside, 'seen/botpress-password'), 'utf8')).toBe(readFileSync(file(), 'utf8'));
   });
 });
 
