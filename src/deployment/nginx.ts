@@ -1,5 +1,3 @@
-import { BlockList, isIPv6 } from 'node:net';
-
 /** Addresses that a host gives its own networks. */
 const PRIVATE_NETWORKS = ['10.0.0.0/8', '127.0.0.0/8', '172.16.0.0/12', '192.168.0.0/16'];
 
@@ -10,12 +8,16 @@ export function withPrivateAddresses(networks: readonly string[]): string[] {
   );
 }
 
+/** Whether a network of IPv4 holds the first address of another. */
 function holdsStartOf(network: string, other: string): boolean {
-  const [[address = '', prefix = ''], [start = '']] = [network.split('/'), other.split('/')];
-  if (isIPv6(address) || isIPv6(start)) return false;
-  const list = new BlockList();
-  list.addSubnet(address, Number(prefix));
-  return list.check(start);
+  if (network.includes(':') || other.includes(':')) return false;
+  const size = 2 ** (32 - Number(network.split('/')[1]));
+  return Math.floor(numberOf(network) / size) === Math.floor(numberOf(other) / size);
+}
+
+function numberOf(network: string): number {
+  const [address = ''] = network.split('/');
+  return address.split('.').reduce((number, part) => number * 256 + Number(part), 0);
 }
 
 /** Files of nginx that are the same wherever it runs; what names the upstream differs by engine. */
