@@ -197,6 +197,15 @@ function findContradictions(answers: Answers): Problem[] {
     ({ key }) => key,
     'the same address and port twice on one host',
   );
+  // Docker takes IPv6 to a container without IPv6 from its own gateway: a private address, which may open the administration.
+  for (const [index, { bind }] of environments.entries())
+    if (bind.includes(':'))
+      refuse(
+        `environments[${index}].bind`,
+        bind,
+        "the containers' networks have no IPv6: nginx would see one private address for every visitor",
+        'give an IPv4 address, like 0.0.0.0 for all; a proxy in front can take IPv6',
+      );
   for (const { name, tls, httpPort, domain } of environments) {
     if (tls === 'letsencrypt' && httpPort !== 80)
       refuse(

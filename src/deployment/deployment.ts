@@ -7,6 +7,7 @@ import { deriveEnvironments, type Environment } from './environments.ts';
 import { greet } from './greetings.ts';
 import { BOTPRESS_VERSION, IMAGES, POSTGRES_MAJOR } from './images.ts';
 import { deriveMonitoring, MONITORING_SECRETS, type Monitoring } from './monitoring.ts';
+import { withPrivateAddresses } from './nginx.ts';
 import { deriveOperations, type Operations } from './operations.ts';
 import { deriveScale, type Scale } from './scale.ts';
 import type { Secret } from './secrets.ts';
@@ -69,7 +70,12 @@ export interface Deployment {
   channels: Channel[];
   anyTls: boolean;
   letsEncrypt: boolean;
-  access: { admin: string[]; embed: string[] };
+  access: {
+    admin: string[];
+    /** Those of `admin` that hold private addresses, as Docker's own networks have. */
+    adminFromPrivate: string[];
+    embed: string[];
+  };
   nlu: boolean;
   images: typeof IMAGES;
   target: Target;
@@ -178,7 +184,7 @@ function derive(answers: Answers): Deployment {
     channels,
     anyTls: environments.some(({ secure }) => secure),
     letsEncrypt: environments.some(({ tls }) => tls === 'letsencrypt'),
-    access: answers.access,
+    access: { ...answers.access, adminFromPrivate: withPrivateAddresses(answers.access.admin) },
     nlu: answers.nlu,
     images: IMAGES,
     target,

@@ -268,6 +268,7 @@ function deriveSettings(
     BP_MODULE_NLU_LANGUAGESOURCES: '[{"endpoint":"http://language-server:3100"}]',
     BP_MODULE_NLU_DUCKLINGURL: 'http://duckling:8000',
     BP_MODULE_NLU_DUCKLINGENABLED: String(answers.nlu),
+    ...(answers.nlu && { LANGUAGE_SERVER_URL: 'http://language-server:3100' }),
     ...(answers.edition === 'pro' && { PRO_ENABLED: 'true' }),
     ...(answers.scaling.replicas > 1 && {
       CLUSTER_ENABLED: 'true',

@@ -3,7 +3,6 @@ import {
   chmodSync,
   closeSync,
   constants,
-  existsSync,
   fchmodSync,
   lstatSync,
   mkdirSync,
@@ -16,7 +15,7 @@ import {
   unlinkSync,
   writeFileSync,
 } from 'node:fs';
-import { basename, dirname, join } from 'node:path';
+import { basename, dirname, join, resolve } from 'node:path';
 import { RepositoryError, tellFault } from './errors.ts';
 import { journalName, readJournal, type Step, targetOf, writeJournal } from './journal.ts';
 import { hashOf } from './lock.ts';
@@ -271,10 +270,19 @@ function putInPlace(root: string, transaction: string, step: Extract<Step, { wri
   if (!isStaged(root, transaction, step)) return;
   const target = join(root, step.write);
   const folder = dirname(target);
-  if (step.isPrivate || !existsSync(folder))
-    mkdirSync(folder, { recursive: true, mode: step.isPrivate ? 0o700 : 0o777 });
+  makeFolder(folder, step.isPrivate ? 0o700 : 0o755);
   if (step.isPrivate && folder !== root) chmodSync(folder, 0o700);
   renameSync(join(root, transaction, step.staged), target);
+}
+
+/** Like files, new folders have their mode whatever the umask: containers read them as other users. */
+function makeFolder(folder: string, mode: number): void {
+  const firstMade = mkdirSync(folder, { recursive: true, mode });
+  if (firstMade === undefined) return;
+  for (let at = folder; ; at = dirname(at)) {
+    chmodSync(at, mode);
+    if (at === resolve(firstMade)) return;
+  }
 }
 
 /** Leaves a file that somebody made anew since: done steps are repeated after a kill. */

@@ -854,8 +854,12 @@ describe('settings', () => {
 describe('channels', () => {
   const TELEGRAM = { version: '1.0.0', enabled: true, botToken: '%TELEGRAM_TOKEN%' };
   const TWILIO = { version: '1.0.0', enabled: true, accountSID: 'AC123', authToken: 'secret' };
-  const webhook = (server: Container, channel: string) =>
-    ask(server, `/api/v1/messaging/webhooks/v1/support/${channel}`, { body: {} });
+  const MESSENGER = {
+    ...{ version: '1.0.0', enabled: true, appId: '1', pageId: '2' },
+    ...{ appSecret: 's', verifyToken: 'v', accessToken: 'a' },
+  };
+  const webhook = (server: Container, channel: string, headers: Record<string, string> = {}) =>
+    ask(server, `/api/v1/messaging/webhooks/v1/support/${channel}`, { body: {}, headers });
 
   it('are all refused when one provider cannot be reached, and webchat with them', async () => {
     await makeDatabase('unreachable');
@@ -864,7 +868,7 @@ describe('channels', () => {
     ]);
     const server = await startServer('unreachable', { seed: 'unreachable', env: { TELEGRAM_TOKEN: 't' } });
     await ready(server);
-    expect([(await webhook(server, 'telegram')).status, (await webhook(server, 'twilio')).status]).toEqual([
+    expect([(await webhook(server, 'telegram/t')).status, (await webhook(server, 'twilio')).status]).toEqual([
       404, 404,
     ]);
     expect(await logsOf(server)).toMatch(/Failed to configure channels.*unable to reach telegram/);
@@ -882,7 +886,7 @@ describe('channels', () => {
     });
     const slack = { version: '1.0.0', enabled: true, botToken: 'x', signingSecret: 'y' };
     await seedContent(path.join(scratch, 'reachable'), [
-      { id: 'support', channels: { telegram: TELEGRAM, twilio: TWILIO } },
+      { id: 'support', channels: { messenger: MESSENGER, telegram: TELEGRAM, twilio: TWILIO } },
     ]);
     await seedContent(path.join(scratch, 'holding'), [{ id: 'support', channels: { slack } }]);
     await seedContent(path.join(scratch, 'strict'), [
@@ -895,9 +899,13 @@ describe('channels', () => {
       startServer('strict', { seed: 'strict', env }),
     ]);
     await Promise.all([ready(reachable!), ready(strict!)]);
-    expect((await webhook(reachable!, 'telegram')).status).toBe(200);
+    expect((await webhook(reachable!, 'telegram')).status).toBe(404);
+    expect((await webhook(reachable!, 'telegram/probe')).status).toBe(401);
+    expect((await webhook(reachable!, 'telegram/t')).status).toBe(200);
+    expect((await webhook(reachable!, 'messenger')).status).toBe(500);
+    expect((await webhook(reachable!, 'messenger', { 'x-hub-signature': 'sha1=0' })).status).toBe(403);
     expect((await webhook(reachable!, 'twilio')).status).toBe(401);
-    expect((await webhook(strict!, 'telegram')).status).toBe(404);
+    expect((await webhook(strict!, 'telegram/t')).status).toBe(404);
     expect(await logsOf(strict!)).toContain('surprise');
     expect((await ask(holding!, '/status')).status).toBe(503);
     expect(await logsOf(holding!)).toContain('unable to reach slack');

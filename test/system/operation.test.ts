@@ -94,7 +94,7 @@ describe('a stack in operation', () => {
   });
 
   it('starts with every channel off while there are no credentials', async () => {
-    for (const channel of ['slack', 'telegram', 'twilio'])
+    for (const channel of ['slack', 'telegram/probe', 'twilio'])
       expect([channel, await webhook(channel)]).toEqual([channel, 404]);
     expect(await answers()).toBe(true);
   });
@@ -104,7 +104,7 @@ describe('a stack in operation', () => {
     const { stdout, stderr } = await stack.demandBin('up');
     expect(stdout + stderr).toContain('TWILIO_AUTH_TOKEN');
     expect(stdout + stderr).not.toContain('abc-DEF');
-    expect(await webhook('telegram')).not.toBe(404);
+    expect(await webhook('telegram/probe')).toBe(401);
     expect(await webhook('twilio')).toBe(404);
     const check = await stack.bin('check');
     expect([check.code, check.stdout.includes('TWILIO_AUTH_TOKEN')]).toEqual([3, true]);
@@ -123,7 +123,7 @@ describe('a stack in operation', () => {
     expect(stdout).not.toContain('xoxb-wrong');
     setCredentials({ TELEGRAM_BOT_TOKEN: '123456:abc-DEF' });
     await stack.demandBin('up');
-    expect(await webhook('telegram')).not.toBe(404);
+    expect(await webhook('telegram/probe')).toBe(401);
     expect((await stack.bin('check')).code).toBe(0);
   });
 

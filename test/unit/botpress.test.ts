@@ -385,6 +385,33 @@ describe('entrypoint.sh', () => {
     expect(err).toMatch(new RegExp(`PostgreSQL at 127.0.0.1:\\d+ is ${word} after \\d+ s: giving up`));
   });
 
+  it('waits until the language server is ready', async () => {
+    giveSecrets(good);
+    const asked: (string | undefined)[] = [];
+    const languages = await listen(
+      createHttpServer(({ url }, response) => {
+        asked.push(url);
+        response.end(JSON.stringify({ version: '1', ready: asked.length > 2 }));
+      }),
+    );
+    const { code, err } = await start(await postgres('R'), {
+      LANGUAGE_SERVER_URL: `http://127.0.0.1:${languages}`,
+    });
+    expect({ code, asked }).toEqual({ code: 0, asked: ['/info', '/info', '/info'] });
+    expect(err).toMatch(/waiting for the language server[^]*starting Botpress/);
+  });
+
+  it('starts all the same, and says so, when the language server does not become ready', async () => {
+    giveSecrets(good);
+    const { code, err } = await start(await postgres('R'), {
+      LANGUAGE_SERVER_URL: `http://127.0.0.1:${await closedPort()}`,
+      LANGUAGE_WAIT_SECONDS: '1',
+    });
+    expect(code).toBe(0);
+    expect(err).toMatch(/language server at \S+ is not ready after \d+ s: starting without languages/);
+    expect(err).toContain('starting Botpress');
+  });
+
   it('starts when PostgreSQL answers, even if it demands TLS', async () => {
     giveSecrets(good);
     expect((await start(await postgres('28000'), { DATABASE_PARAMETERS: 'ssl=true' })).out).toContain(

@@ -1,20 +1,24 @@
 import { afterEach, beforeEach, describe, expect, it, jest } from '@jest/globals';
-import { spawnSync } from 'node:child_process';
+import { spawn, spawnSync } from 'node:child_process';
 import {
   appendFileSync,
   chmodSync,
   existsSync,
+  linkSync,
   mkdirSync,
   mkdtempSync,
   readdirSync,
   readFileSync,
+  renameSync,
   rmSync,
   statSync,
+  symlinkSync,
   writeFileSync,
 } from 'node:fs';
 import { createServer, type AddressInfo } from 'node:net';
 import { tmpdir } from 'node:os';
 import { dirname, join } from 'node:path';
+import { setTimeout as sleep } from 'node:timers/promises';
 import { deriveDeployment } from '../../src/deployment/deployment.ts';
 import { renderArtefacts } from '../../src/rendering/artefact.ts';
 import { answersWith } from './answers/sample.ts';
@@ -47,7 +51,7 @@ const answers = answersWith({
     'staging',
     { name: 'production', tls: 'provided', bind: '127.0.0.1' },
   ],
-  channels: ['web', 'slack'],
+  channels: ['web', 'messenger', 'slack', 'telegram'],
   tls: 'self-signed',
   'database.retentionDays': 0,
   'backup.targets': [],
@@ -57,17 +61,42 @@ const answers = answersWith({
 
 /**
  * Stands in for the engine: notes each call and the environment that matters, and has whatever was started healthy.
- * DOCKER_COMPOSE_VERSION, DOCKER_DOWN and DOCKER_SECURE set its faults.
+ * DOCKER_COMPOSE_VERSION, DOCKER_DOWN, DOCKER_SECURE and DOCKER_REFUSED (a channel) set its faults,
+ * DOCKER_HANGS too: services whose start does not come to an end.
  */
 const docker = String.raw`#!/usr/bin/env bash
 printf '%s\n' "ENVIRONMENT=$ENVIRONMENT $*" >>"$DOCKER_CALLS"
+
+# As the routes of the messaging server answer to nobody in particular.
+answer_webhook() {
+  local request code=401
+  request=$(tr -d '\r')
+  printf '%s\n' "$request" >>"$DOCKER_CALLS.requests"
+  case $request in
+    'POST '*"/${'$'}{DOCKER_REFUSED:-none}"\ HTTP/*) code=404 ;;
+    'POST '*/telegram\ HTTP/*) code=404 ;;
+    'POST '*/messenger\ HTTP/*X-Hub-Signature:*) code=403 ;;
+    'POST '*/messenger\ HTTP/*) code=500 ;;
+  esac
+  printf 'HTTP/1.1 %s x\r\n\r\n' "$code"
+}
+
 case "$*" in
   info*DockerRootDir*) echo /nowhere ;;
+  info*SecurityOptions*) echo "[name=seccomp,profile=builtin ${'$'}{DOCKER_OPTION:-name=cgroupns}]" ;;
   info*) [[ -z $DOCKER_DOWN ]] ;;
   'compose version --short') echo "${'$'}{DOCKER_COMPOSE_VERSION:-2.40.3}" ;;
   *'config --services') printf '%s\n' postgres nginx volume-owner ;;
+  *" up --detach ${'$'}{DOCKER_HANGS:-nothing}") echo $$ >"$DOCKER_CALLS.hanging"; exec sleep 300 ;;
   *' up --detach '*) printf '%s\n' "${'$'}{@: -1}" >/dev/null; : >"$DOCKER_STARTED" ;;
+  *' exec -T postgres sha256sum '*)
+    for file in "$@"; do
+      [[ $file != /run/secrets/* ]] || printf '%s  %s\n' "$(sha256sum <"$DOCKER_SEEN/${'$'}{file##*/}" | cut -d ' ' -f 1)" "$file"
+    done
+    ;;
+  *' restart postgres') ln -f "${'$'}{DOCKER_SEEN%/seen}"/secrets/botpress-password "$DOCKER_SEEN/" ;;
   *secure.sh*) echo 'database: as it should be'; exit "${'$'}{DOCKER_SECURE:-0}" ;;
+  *' exec -T botpress-blue '*/dev/tcp/*) answer_webhook ;;
   ps*publish=*) ;;
   ps*) [[ ! -e $DOCKER_STARTED ]] || echo 0123456789ab ;;
   'inspect --format {{index'*RestartCount*)
@@ -75,7 +104,10 @@ case "$*" in
       echo "$service|running|healthy|0|unless-stopped|0|2999-01-01T00:00:00.5Z|image"
     done
     ;;
-  inspect*StartedAt*Mounts*) echo 'botpress-blue|2999-01-01T00:00:00.5Z|/run/secrets/app-secret ' ;;
+  inspect*StartedAt*Mounts*)
+    [[ -z $DOCKER_SEEN ]] || echo 'postgres|2999-01-01T00:00:00.5Z|/var/lib/postgresql/data /run/secrets/botpress-password '
+    echo 'botpress-blue|2999-01-01T00:00:00.5Z|/run/secrets/app-secret '
+    ;;
   inspect*StartedAt*) echo 2999-01-01T00:00:00.5Z ;;
   'network inspect'*) exit 1 ;;
   'run '*)
@@ -112,15 +144,16 @@ function run(command: string, args: string[] = [], environment: Record<string, s
     cwd: tmpdir(),
     input: '',
     timeout: 30_000,
-    env: {
-      PATH: `${outside}:${process.env['PATH']}`,
-      DOCKER_CALLS: join(outside, 'calls'),
-      DOCKER_STARTED: join(outside, 'started'),
-      ...environment,
-    },
+    env: { ...environmentOf(), ...environment },
   });
   return { code: status, out: stdout, err: stderr };
 }
+
+const environmentOf = () => ({
+  PATH: `${outside}:${process.env['PATH']}`,
+  DOCKER_CALLS: join(outside, 'calls'),
+  DOCKER_STARTED: join(outside, 'started'),
+});
 
 const calls = () =>
   existsSync(join(outside, 'calls')) ? readFileSync(join(outside, 'calls'), 'utf8').trim().split('\n') : [];
@@ -202,6 +235,8 @@ describe('bin/up', () => {
     expect(mode('.env.development')).toBe('600');
     expect(mode('secrets')).toBe('700');
     expect(mode('secrets/development')).toBe('700');
+    // Plain HTTP: it is mounted all the same, and Docker would make it as root.
+    expect(mode('secrets/development/tls')).toBe('755');
     const secrets = tree(at('secrets/development'));
     const random = Object.entries(secrets).filter(([name]) => /-password$|^app-secret$/.test(name));
     expect(random.map(([name]) => name).sort()).toEqual(
@@ -228,6 +263,58 @@ describe('bin/up', () => {
     expect(calls().find((call) => call.includes('up --detach postgres nginx'))).toMatch(
       /up --detach postgres nginx volume-owner botpress-blue$/,
     );
+  });
+
+  it('opens what containers mount to their users after a clone under umask 077, and nothing else', () => {
+    const close = (folder: string) => {
+      chmodSync(folder, 0o700);
+      for (const entry of readdirSync(folder, { withFileTypes: true })) {
+        const path = join(folder, entry.name);
+        if (entry.isDirectory()) close(path);
+        else if (entry.isFile()) chmodSync(path, statSync(path).mode & 0o700);
+      }
+    };
+    mkdirSync(at('mine'));
+    writeFileSync(at('compose.mine.yaml'), "services: { mine: { volumes: ['./mine:/mine:ro'] } }\n");
+    mkdirSync(at('nginx/development'));
+    writeFileSync(at('nginx/development/server.conf'), '#\n');
+    chmodSync(at('botpress/channels.sh'), 0o755);
+    close(root);
+    const { code, out } = run('up');
+    expect(code).toBe(0);
+    expect(out).toContain('opened to the users of the containers');
+    const modes = (...paths: string[]) => Object.fromEntries(paths.map((path) => [path, mode(path)]));
+    const opened = {
+      botpress: '755',
+      'botpress/channels': '755',
+      'botpress/channels/support': '755',
+      'botpress/channels/support/slack.json': '644',
+      'botpress/channels.sh': '755',
+      'nginx/development': '755',
+      'nginx/development/server.conf': '644',
+    };
+    const closed = {
+      mine: '700',
+      nginx: '700',
+      secrets: '700',
+      'secrets/development': '700',
+      '.env.development': '600',
+      'bin/up': '700',
+      'compose.yaml': '600',
+    };
+    expect(modes(...Object.keys(opened))).toEqual(opened);
+    expect(modes(...Object.keys(closed))).toEqual(closed);
+    expect(run('up').out).not.toContain('opened to the users');
+  });
+
+  it('says whose files they are when it may not open them', () => {
+    chmodSync(at('botpress'), 0o700);
+    writeFileSync(join(outside, 'chmod'), '#!/bin/sh\nexit 1\n', { mode: 0o755 });
+    const { code, err } = run('up');
+    expect(code).toBe(1);
+    expect(err).toContain(`containers cannot read ${at('botpress')}, and it belongs to somebody else`);
+    expect(err).toMatch(/chmod -R go\+rX .*botpress/);
+    expect(calls().some((call) => call.includes('up --detach'))).toBe(false);
   });
 
   it('leaves everything as it is when it runs again', () => {
@@ -297,6 +384,74 @@ describe('bin/up', () => {
     expect(code).toBe(1);
     expect(err).toContain(reason);
     expect(calls().some((call) => call.includes('up --detach'))).toBe(false);
+  });
+
+  const switchOnChannels = () =>
+    writeFileSync(
+      at('secrets/development/channels-support.env'),
+      ['APP_ID', 'APP_SECRET', 'VERIFY_TOKEN', 'PAGE_ID', 'ACCESS_TOKEN']
+        .map((name) => `MESSENGER_${name}=given`)
+        .concat(
+          'SLACK_BOT_TOKEN=given',
+          'SLACK_SIGNING_SECRET=given',
+          'TELEGRAM_BOT_TOKEN=12345:hidden-token',
+        )
+        .join('\n'),
+    );
+
+  it('asks the webhook of each channel where it is, and never with its credentials', () => {
+    switchOnChannels();
+    const { code, out, err } = run('up');
+    expect({ code, err }).toEqual({ code: 0, err: '' });
+    expect(out).toContain('/api/v1/messaging/webhooks/v1/support/messenger');
+    expect(out).not.toContain('/support/telegram');
+    const { out: report } = run('check', ['--json']);
+    for (const channel of ['messenger', 'slack', 'telegram'])
+      expect(report).toContain(`${channel} of support answers`);
+    expect(out + report + readFileSync(join(outside, 'calls.requests'), 'utf8')).not.toContain(
+      'hidden-token',
+    );
+  });
+
+  it('starts what visitors do not need although a channel was refused, and ends with 1', () => {
+    switchOnChannels();
+    mkdirSync(at('bin/lib/parts'), { recursive: true });
+    writeFileSync(at('bin/lib/parts/gadget.sh'), "COMPANIONS[gadget]='volume-owner'\n");
+    const { code, err } = run('up', [], { DOCKER_REFUSED: 'slack' });
+    expect(code).toBe(1);
+    expect(err).toContain('the channels of the bot support are not: slack was refused');
+    expect(calls().filter((call) => call.endsWith('up --detach volume-owner'))).toHaveLength(1);
+  });
+
+  it.each([
+    ['what a start cannot do without', 'postgres', 1],
+    ['a companion', 'volume-owner', 0],
+  ])('leaves no compose behind that waits for %s, and no lock', (_name, service, expected) => {
+    mkdirSync(at('bin/lib/parts'), { recursive: true });
+    writeFileSync(at('bin/lib/parts/gadget.sh'), "COMPANIONS[gadget]='volume-owner'\n");
+    const { code, err } = run('up', ['--timeout', '2'], { DOCKER_HANGS: service });
+    expect({ code, err }).toEqual({ code: expected, err: expect.stringContaining('bin/up development') });
+    const hanging = Number(readFileSync(join(outside, 'calls.hanging'), 'utf8'));
+    expect(() => process.kill(hanging, 0)).toThrow('ESRCH');
+    expect(run('up', [], { LOCK_WAIT: '0' })).toMatchObject({ code: 0, err: '' });
+  });
+
+  it('lets go of the lock when it is killed, though its compose goes on', async () => {
+    const up = spawn(at('bin/up'), [], {
+      stdio: 'ignore',
+      env: { ...environmentOf(), DOCKER_HANGS: 'postgres' },
+    });
+    const ended = new Promise((resolve) => up.on('exit', resolve));
+    const file = join(outside, 'calls.hanging');
+    while (!existsSync(file) || readFileSync(file, 'utf8') === '') await sleep(50);
+    up.kill('SIGKILL');
+    await ended;
+    try {
+      // What it ran at that moment, like sleep 1, may hold it a little longer.
+      expect(run('up', [], { LOCK_WAIT: '20' }).code).toBe(0);
+    } finally {
+      process.kill(Number(readFileSync(file, 'utf8')));
+    }
   });
 
   it('names the compose release it needs', () => {
@@ -388,6 +543,64 @@ describe('bin/rotate', () => {
   });
 });
 
+describe('a secret whose file was replaced by another', () => {
+  const file = () => at('secrets/development/botpress-password');
+  const see = () => ({ DOCKER_SEEN: join(outside, 'seen') });
+  const restarts = () => calls().filter((call) => call.endsWith(' restart postgres'));
+
+  beforeEach(() => {
+    mkdirSync(at('secrets/development'), { recursive: true, mode: 0o700 });
+    writeFileSync(at('secrets/development/license-key'), 'licence');
+    expect(run('up').code).toBe(0);
+    // A mount is the file that was there at the start, as a hard link is.
+    mkdirSync(join(outside, 'seen'));
+    symlinkSync(at('secrets/development'), join(outside, 'secrets'));
+    linkSync(file(), join(outside, 'seen/botpress-password'));
+  });
+  const replace = () => {
+    writeFileSync(`${file()}.new`, 'replaced-by-an-editor');
+    renameSync(`${file()}.new`, file());
+  };
+
+  it('is seen by PostgreSQL before bin/up sets the passwords', () => {
+    writeFileSync(file(), 'written-in-place');
+    expect(run('up', [], see()).code).toBe(0);
+    expect(restarts()).toEqual([]);
+    replace();
+    rmSync(join(outside, 'calls'));
+    const { code, out, err } = run('up', [], see());
+    expect({ code, err }).toEqual({ code: 0, err: '' });
+    expect(out).toContain('postgres is restarted: the file of one of its secrets was replaced');
+    expect(restarts()).toHaveLength(1);
+    const order = calls().map((call) => call.replace(/.* (restart|exec -T) postgres(?: (\S+))?.*/, '$1 $2'));
+    expect(order.indexOf('restart ')).toBeLessThan(order.indexOf('exec -T /opt/database/secure.sh'));
+    expect(out + calls().join('\n')).not.toContain('replaced-by-an-editor');
+    expect(run('up', [], see()).out).not.toContain('was replaced');
+  });
+
+  it('is seen before bin/secure-database works, which only tells of it with --check', () => {
+    replace();
+    expect(run('secure-database', ['--check'], see())).toMatchObject({
+      code: 3,
+      out: expect.stringContaining('former file'),
+    });
+    expect(run('check', ['--json'], see()).out).toContain(
+      'PostgreSQL sees a former file of one of its secrets',
+    );
+    expect(restarts()).toEqual([]);
+    expect(run('secure-database', [], see()).code).toBe(0);
+    expect(restarts()).toHaveLength(1);
+    expect(run('secure-database', ['--check'], see()).code).toBe(0);
+  });
+
+  it('can be rotated', () => {
+    replace();
+    expect(run('rotate', ['botpress-password'], see())).toMatchObject({ code: 0, err: '' });
+    expect(restarts()).toHaveLength(1);
+    expect(readFileSync(join(outside, 'seen/botpress-password'), 'utf8')).toBe(readFileSync(file(), 'utf8'));
+  });
+});
+
 describe('bin/check', () => {
   const checklist = [
     'Environment variables configured',
@@ -476,6 +689,24 @@ describe('bin/check', () => {
     const reasons = findings.map(({ reason }) => reason);
     expect(reasons).toContain('in git: secrets/development/app-secret');
     expect(reasons).toContain('git does not ignore secrets/');
+  });
+
+  it('fails where Docker runs rootless and private addresses may open the administration', () => {
+    const firewall = (option: string) => {
+      const { out } = run('check', ['--json'], { DOCKER_OPTION: option });
+      const { checks } = JSON.parse(out) as { checks: Check[] };
+      return JSON.stringify(checks.find(({ title }) => title === 'Firewall rules configured'));
+    };
+    expect(firewall('name=rootless')).toMatch(/"fail".*rootless.*10\.0\.0\.0\/8.*access\.admin/);
+    expect(firewall('name=cgroupns')).not.toContain('rootless');
+    const deployment = deriveDeployment({
+      ...answers,
+      access: {
+        ...answers.access,
+        admin: ['192.0.2.0/24', '172.18.0.0/16', '2001:db8::/32', '0.0.0.0/0', '11.0.0.0/8'],
+      },
+    });
+    expect(deployment.access.adminFromPrivate).toEqual(['172.18.0.0/16', '0.0.0.0/0']);
   });
 
   it('looks for the way back in the runbook', () => {

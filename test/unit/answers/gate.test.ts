@@ -202,6 +202,17 @@ describe('the gate', () => {
     expect(problemsOf(withAnswers({ environments: twice }))[0]?.reason).toMatch(/port twice/);
   });
 
+  it.each(['::', '::1', '2001:db8::5'])('refuses %s as the address that nginx listens on', (bind) => {
+    expect(problemsOf(withAnswers({ environments: ['development', { name: 'production', bind }] }))).toEqual([
+      {
+        field: 'environments[1].bind',
+        value: expect.stringContaining(bind),
+        reason: expect.stringContaining('no IPv6'),
+        mend: expect.stringContaining('IPv4'),
+      },
+    ]);
+  });
+
   it('never shows a value that could write to the terminal', () => {
     const error = new InputError(problemsOf(withAnswers({ name: '\u001b[31mred\u202e' })));
     expect(error.message).not.toMatch(/[\u001b\u202e]/);

@@ -20,7 +20,7 @@ const VALUES: Record<string, readonly unknown[]> = {
     ['development', 'staging', { name: 'production', domain: 'a.example', httpsPort: 444 }],
     [
       { name: 'a', confidence: 1 },
-      { name: 'b', tls: 'self-signed', bind: '::1' },
+      { name: 'b', tls: 'self-signed', bind: '127.0.0.2' },
     ],
     [
       'dev',

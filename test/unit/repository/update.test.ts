@@ -59,6 +59,18 @@ describe('a first run', () => {
     expect(read(dir, '.botpress-prod/base.json')).toBe('{}\n');
   });
 
+  it.each([0o077, 0o027, 0o022])('makes folders that others can enter under umask %s', (mask) => {
+    const former = process.umask(mask);
+    try {
+      generate(dir, planOf([fileOf('nginx/snippets/log.conf', '#\n')]));
+    } finally {
+      process.umask(former);
+    }
+    expect(
+      ['nginx', 'nginx/snippets', 'nginx/snippets/log.conf'].map((path) => modeOf(join(dir, path))),
+    ).toEqual(['755', '755', '644']);
+  });
+
   it('closes a folder to others before a secret comes into it', () => {
     mkdirSync(join(dir, 'secrets/production'), { recursive: true });
     chmodSync(join(dir, 'secrets/production'), 0o755);

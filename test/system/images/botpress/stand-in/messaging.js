@@ -155,8 +155,14 @@ const server = createServer(async (request, response) => {
   const url = new URL(request.url, 'http://messaging');
   if (url.pathname === '/status') return response.end('OK');
   if (url.pathname === '/version') return response.end(version);
-  const webhook = /^\/webhooks\/v1\/([^/]+)\/([^/]+)/.exec(url.pathname);
-  if (webhook) return answerWebhook(request, response, url, decodeURIComponent(webhook[1]), webhook[2]);
+  const webhook = /^\/webhooks\/v1\/([^/]+)\/([^/]+)(?:\/([^/]+))?/.exec(url.pathname);
+  if (webhook)
+    return answerWebhook(
+      request,
+      response,
+      url,
+      webhook.slice(1).map((part) => part && decodeURIComponent(part)),
+    );
   if (request.headers['x-stand-in-key'] !== process.env.STANDIN_INTERNAL_KEY) {
     return sendJson(response, 403, { statusCode: 403, message: 'Forbidden' });
   }
@@ -169,15 +175,23 @@ const server = createServer(async (request, response) => {
 });
 
 /** Only routes of channels that passed the check exist. Signatures are checked where that decides the answer. */
-async function answerWebhook(request, response, url, botId, channel) {
+async function answerWebhook(request, response, url, [botId, channel, token]) {
   const config = configured.get(botId)?.[channel];
   const body = await readBody(request);
-  if (!config) return sendJson(response, 404, { statusCode: 404, message: 'Not Found' });
+  // The route of Telegram ends with the token of the bot.
+  if (!config || (channel === 'telegram' && !token))
+    return sendJson(response, 404, { statusCode: 404, message: 'Not Found' });
   if (channel === 'messenger' && request.method === 'GET') {
     const right = url.searchParams.get('hub.verify_token') === config.verifyToken;
     return response.writeHead(right ? 200 : 403).end(right ? url.searchParams.get('hub.challenge') : '');
   }
-  if (!signatureFits(channel, config, request, body, botId)) return response.writeHead(401).end();
+  if (channel === 'telegram' && token !== config.botToken) return response.writeHead(401).end();
+  if (channel === 'messenger' && request.headers['x-hub-signature'] === undefined) {
+    log.error("Cannot read properties of undefined (reading 'split')", botId);
+    return sendJson(response, 500, { statusCode: 500, message: 'Internal Server Error' });
+  }
+  if (!signatureFits(channel, config, request, body, botId))
+    return response.writeHead(channel === 'messenger' ? 403 : 401).end();
   log.info(`Webhook of ${channel} received ${body.length} bytes`, botId);
   return response.writeHead(200).end();
 }
