@@ -118,6 +118,53 @@ describe('botpress-prod DIR', () => {
     expect(err).toContain('is not YAML');
   });
 
+  it.each([
+    { 'scaling.deployment': 'recreate', 'backup.retention.daily': 3, bots: ['sales'] },
+    { scaling: { deployment: 'recreate' }, backup: { 'retention.daily': 3 }, bots: ['sales'] },
+    {
+      'scaling.deployment': 'recreate',
+      scaling: { deployment: 'recreate' },
+      'backup.retention': { daily: 3 },
+    },
+  ])(
+    'takes a dotted key of an answers file, or of stored answers, as the objects it names: %j',
+    async (given) => {
+      const meant = {
+        scaling: { deployment: 'recreate', replicas: 1 },
+        backup: { retention: { daily: 3, weekly: 8 } },
+      };
+      const file = join(folder, 'answers.json');
+      writeFileSync(file, JSON.stringify(given));
+      expect(await runCommand([target, '--yes', '--answers', file])).toBe(0);
+      expect(JSON.parse(read('.yo-rc.json'))['generator-botpress-prod']).toMatchObject(meant);
+
+      mkdirSync(join(folder, 'other'));
+      target = join(folder, 'other');
+      writeFileSync(join(target, '.yo-rc.json'), JSON.stringify({ 'generator-botpress-prod': given }));
+      expect(await runCommand([target, '--yes'])).toBe(0);
+      expect(JSON.parse(read('.yo-rc.json'))['generator-botpress-prod']).toMatchObject(meant);
+    },
+  );
+
+  it('refuses an answer that a dotted key and an object give differently, and unknown dotted keys', async () => {
+    const file = join(folder, 'answers.json');
+    writeFileSync(
+      file,
+      JSON.stringify({
+        'scaling.deployment': 'recreate',
+        scaling: { deployment: 'blue-green' },
+        'scaling.replcas': 2,
+        'backup.retention': { '__proto__.polluted': 1 },
+      }),
+    );
+    expect(await runCommand([target, '--yes', '--answers', file])).toBe(2);
+    expect(err.match(/given twice/g)).toHaveLength(1);
+    expect(err).toContain('scaling.deployment = "blue-green": is given twice, as "recreate" too');
+    expect(err).toContain('did you mean scaling.replicas?');
+    expect(err).toContain('backup.retention.__proto__.polluted: is not an answer');
+    expect(existsSync(target)).toBe(false);
+  });
+
   it('shows a plan and writes nothing with --dry-run', async () => {
     expect(await runCommand([target, '--yes', '--dry-run'])).toBe(0);
     expect(out).toMatch(/nothing is written/);
