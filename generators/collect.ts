@@ -1,4 +1,4 @@
-import type { AlonePart, Answers } from '../src/deployment/answers.ts';
+import type { AlonePart, AnswerPath, Answers } from '../src/deployment/answers.ts';
 import { InputError, showValue, type Problem } from '../src/deployment/errors.ts';
 import {
   flagOf,
@@ -131,6 +131,23 @@ export async function collectAnswers(sources: Sources): Promise<Answers> {
     }
     throw new InputError(problems);
   }
+}
+
+/**
+ * Stored answers through the gate. Those that the version which stored them did not ask yet get the default that a run
+ * with --yes would take, and are named in `assumed`.
+ * Throws an InputError that lists every mistake.
+ */
+export async function completeAnswers(
+  stored: unknown,
+  directory: string,
+): Promise<{ answers: Answers; assumed: AnswerPath[] }> {
+  const answers = await collectAnswers({ flags: {}, stored, directory, acceptDefaults: true });
+  const known = readSource(stored).answers;
+  const assumed = questions
+    .filter(({ onlyAlone }) => !onlyAlone || answers.alone.length > 0)
+    .filter(({ path }) => (valueAt(known, path) ?? undefined) === undefined);
+  return { answers, assumed: assumed.map(({ path }) => path) };
 }
 
 function tellMissing(flags: readonly string[]): Problem {

@@ -226,6 +226,48 @@ describe('the other commands', () => {
     expect(out).toContain('+    EXTERNAL_URL: https://new.example');
   });
 
+  it('takes the defaults of questions that an older version did not ask, and check and diff name them', async () => {
+    const stored = JSON.parse(read('.yo-rc.json'));
+    const answers = stored['generator-botpress-prod'];
+    delete answers.nlu;
+    delete answers.gateway;
+    delete answers.backup.pointInTime;
+    const older = JSON.stringify(stored, null, 2) + '\n';
+    writeFileSync(join(target, '.yo-rc.json'), older);
+    const line =
+      /^Not stored, .* taken as the default: nlu = false, backup\.pointInTime = false, gateway\.enabled = false, gateway\.requestsPerMinute = 60\.$/m;
+    for (const command of ['check', 'diff']) {
+      out = '';
+      expect(await runCommand([command, target])).toBe(3);
+      expect(out).toMatch(line);
+    }
+    expect(out).toContain('+    "nlu": false');
+    expect(await runCommand(['explain', 'compose.yaml', target])).toBe(0);
+    expect(await runCommand(['add', 'bot', 'sales', target])).toBe(0);
+    expect(JSON.parse(read('.yo-rc.json'))['generator-botpress-prod']).toMatchObject({
+      bots: ['support', 'sales'],
+      nlu: false,
+    });
+    writeFileSync(join(target, '.yo-rc.json'), older);
+    expect(await runCommand(['remove', 'bot', 'sales', target])).toBe(2);
+    expect(await runCommand([target, '--yes'])).toBe(0);
+    out = '';
+    expect(await runCommand(['check', target])).toBe(0);
+    expect(out).toBe('The repository is what its answers say.\n');
+  });
+
+  it('check still names a stored answer that is wrong or unknown, and no default that follows from it', async () => {
+    const stored = JSON.parse(read('.yo-rc.json'));
+    Object.assign(stored['generator-botpress-prod'], { name: 'A B', nlu: 'perhaps', clouds: 2 });
+    delete stored['generator-botpress-prod'].domain;
+    writeFileSync(join(target, '.yo-rc.json'), JSON.stringify(stored));
+    expect(await runCommand(['check', target])).toBe(2);
+    expect(err).toMatch(/^clouds: is not an answer/m);
+    expect(err).toMatch(/^name = "A B": /m);
+    expect(err).toMatch(/^nlu = "perhaps": /m);
+    expect(err).not.toMatch(/^domain/m);
+  });
+
   it('check names each new variable of a seeded file with the line to add, until it is there', async () => {
     const whole = read('.env.production');
     const line = whole.split('\n').find((text) => text.startsWith('ENVIRONMENT='))!;
