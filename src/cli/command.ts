@@ -1,8 +1,8 @@
 import { basename } from 'node:path';
 import { completeAnswers, type Asker } from '../../generators/collect.ts';
 import { explainFile } from '../../generators/explain.ts';
-import { answersJsonSchema, nearestOf, parseAnswers } from '../../generators/gate.ts';
-import { addMember, removeMember } from '../../generators/members.ts';
+import { answersJsonSchema, nearestOf } from '../../generators/gate.ts';
+import { addMember, refuseUndone, removeMember } from '../../generators/members.ts';
 import { renderPlan } from '../../generators/plan.ts';
 import { colourful, describeChanges, describeError, EXIT, painterFor } from '../../generators/report.ts';
 import {
@@ -63,11 +63,15 @@ async function generate(options: Arguments): Promise<number> {
 
 async function changeMember(options: Arguments): Promise<number> {
   const { repository, answers } = await openManaged(options.directory);
-  const { member } = options;
-  if (!member) throw new Error('add and remove come with a member');
-  const change = options.command === 'add' ? addMember : removeMember;
-  const changed = parseAnswers(change(answers, member.kind, member.name));
-  return finish(writeAnswers(repository, changed, await startRun({ ...options, yes: true })));
+  const { command, member } = options;
+  if (!member || (command !== 'add' && command !== 'remove'))
+    throw new Error('add and remove come with a member');
+  const { kind, name } = member;
+  const changed = command === 'add' ? addMember(answers, kind, name) : removeMember(answers, kind, name);
+  const run = await startRun({ ...options, yes: true });
+  const asked = await askAnswers({ ...repository, answers: { ...changed } }, run);
+  refuseUndone(command, kind, name, changed, asked);
+  return finish(writeAnswers(repository, asked, run));
 }
 
 async function startRun(options: Arguments): Promise<Run> {

@@ -309,6 +309,66 @@ describe('the other commands', () => {
     },
   );
 
+  it('add and remove take the answers that go with the change, as flags or in a file', async () => {
+    expect(await runCommand(['remove', 'part', 'ci', target])).toBe(0);
+    const given = ['--ci', 'gitlab', '--domain', 'new.example'];
+    expect(await runCommand(['add', 'part', 'ci', target, ...given])).toBe(0);
+    expect(existsSync(join(target, '.gitlab-ci.yml'))).toBe(true);
+    expect(existsSync(join(target, '.github'))).toBe(false);
+    const stored = () => JSON.parse(read('.yo-rc.json'))['generator-botpress-prod'];
+    expect(stored()).toMatchObject({ ci: 'gitlab', domain: 'new.example' });
+
+    expect(await runCommand([target, '--yes', '--gateway-enabled'])).toBe(0);
+    expect(await runCommand(['remove', 'part', 'operations', target])).toBe(2);
+    expect(err).toContain('set monitoring to true, or gateway.enabled to false');
+    expect(await runCommand(['remove', 'part', 'operations', target, '--no-gateway-enabled'])).toBe(0);
+    expect(await runCommand(['add', 'part', 'operations', target, '--gateway-enabled'])).toBe(0);
+    expect(stored()).toMatchObject({ monitoring: true, gateway: { enabled: true } });
+    expect(await runCommand(['remove', 'part', 'operations', target, '--no-gateway-enabled'])).toBe(0);
+
+    const file = join(folder, 'answers.yaml');
+    writeFileSync(file, 'scaling.target: swarm\nnlu: true\n');
+    err = '';
+    expect(await runCommand(['add', 'part', 'scale', target])).toBe(2);
+    expect(err).toContain('needs an answer');
+    expect(await runCommand(['add', 'part', 'scale', target, '--answers', file])).toBe(0);
+    expect(stored()).toMatchObject({ nlu: true, scaling: { target: 'swarm' } });
+  });
+
+  it.each([
+    [['remove', 'part', 'ci'], ['--ci', 'gitlab'], 'ci = "gitlab"'],
+    [['add', 'bot', 'sales'], ['--bots', 'support'], 'bots = '],
+    [['remove', 'environment', 'staging'], ['--environments', 'staging,production'], 'environments = '],
+    [['add', 'part', 'ci'], ['--ci', 'gitlab'], 'is there already'],
+  ])('%j refuses %j, which it would have to ignore, and writes nothing', async (words, given, message) => {
+    const before = read('.yo-rc.json');
+    expect(await runCommand([...words, target, ...given])).toBe(2);
+    expect(err).toContain(message);
+    expect(read('.yo-rc.json')).toBe(before);
+  });
+
+  it.each([['check'], ['diff'], ['explain', 'compose.yaml'], ['schema'], ['eject']])(
+    '%s refuses answers and what else it does not look at',
+    async (...words) => {
+      const file = join(folder, 'answers.yaml');
+      writeFileSync(file, 'domain: new.example\n');
+      const directory = words[0] === 'schema' ? [] : [target];
+      const given = ['--ci', 'gitlab', '--no-monitoring', '--answers', file, '--restore', 'x', '--dry-run'];
+      expect(await runCommand([...words, ...directory, ...given])).toBe(2);
+      for (const option of [
+        '--ci = "gitlab"',
+        '--no-monitoring',
+        '--answers = ',
+        '--restore = "x"',
+        '--dry-run',
+      ])
+        expect(err).toContain(`${option}`);
+      expect(err).toContain(`is nothing that ${words[0]} looks at`);
+      expect(out).toBe('');
+      expect(existsSync(join(target, '.botpress-prod/lock.json'))).toBe(true);
+    },
+  );
+
   it('refuses to take away what nothing would be left without', async () => {
     expect(await runCommand(['remove', 'part', 'app', target])).toBe(2);
     expect(err).toContain('name one of: backup, ci, operations, scale');
