@@ -1,4 +1,4 @@
-import type { AlonePart, Answers } from '../src/deployment/answers.ts';
+import type { AlonePart, AnswerPath, Answers } from '../src/deployment/answers.ts';
 import { InputError, showValue, type Problem } from '../src/deployment/errors.ts';
 import {
   flagOf,
@@ -55,10 +55,12 @@ export interface Sources {
  * answer is one of them. Who is asked gets the questions again whose answers cannot be together.
  */
 export async function collectAnswers(sources: Sources): Promise<Answers> {
-  const { flags, file, stored, directory, part, alone, found, ask, tell, acceptDefaults } = sources;
+  const { flags, directory, part, alone, found, ask, tell, acceptDefaults } = sources;
   const reopened = new Set(sources.reopened);
   const surroundings = { directory, ...(alone && { alone }), ...(found && { found }) };
-  const problems = [...findUnknownKeys(file), ...findUnknownKeys(stored)];
+  const { answers: file, problems } = readSource(sources.file);
+  const { answers: stored, problems: damages } = readSource(sources.stored);
+  problems.push(...damages);
   if (problems.length > 0 && ask) throw new InputError(problems);
   const draft: Draft = {};
   const derived = new Set<string>();
@@ -69,11 +71,11 @@ export async function collectAnswers(sources: Sources): Promise<Answers> {
     const { path } = question;
     const context: Context = { draft, ...surroundings };
     const fallback = defaultOf(question, context);
-    const given = path in flags ? coerce(flags[path], fallback) : valueAt(file as Partial<Answers>, path);
+    const given = path in flags ? coerce(flags[path], fallback) : valueAt(file, path);
     const isOpen = isAskedOf(question, context);
     // Once asked, the answer is what stands in the draft. What nobody is asked for is found anew, not taken as it was then.
     const isStale = reopened.has(path) && !isOpen;
-    const kept = isStale ? undefined : valueAt((asked.has(path) ? draft : stored) as Partial<Answers>, path);
+    const kept = isStale ? undefined : valueAt(asked.has(path) ? (draft as Partial<Answers>) : stored, path);
     let value = given ?? kept ?? fallback;
     derived.delete(path);
     if (given === undefined && isOpen && ask && isAsked) {
@@ -93,7 +95,7 @@ export async function collectAnswers(sources: Sources): Promise<Answers> {
     question.part !== part &&
     !((draft.alone?.length ?? 0) > 0 && isNeededBy(question, part)) &&
     !reopened.has(question.path) &&
-    valueAt(stored as Partial<Answers>, question.path) !== undefined;
+    valueAt(stored, question.path) !== undefined;
   // What is used alone decides what is asked at all.
   const [decisive] = questions.filter(({ path }) => path === 'alone');
   if (decisive) await put(decisive, false);
@@ -129,6 +131,23 @@ export async function collectAnswers(sources: Sources): Promise<Answers> {
     }
     throw new InputError(problems);
   }
+}
+
+/**
+ * Stored answers through the gate. Those that the version which stored them did not ask yet get the default that a run
+ * with --yes would take, and are named in `assumed`.
+ * Throws an InputError that lists every mistake.
+ */
+export async function completeAnswers(
+  stored: unknown,
+  directory: string,
+): Promise<{ answers: Answers; assumed: AnswerPath[] }> {
+  const answers = await collectAnswers({ flags: {}, stored, directory, acceptDefaults: true });
+  const known = readSource(stored).answers;
+  const assumed = questions
+    .filter(({ onlyAlone }) => !onlyAlone || answers.alone.length > 0)
+    .filter(({ path }) => (valueAt(known, path) ?? undefined) === undefined);
+  return { answers, assumed: assumed.map(({ path }) => path) };
 }
 
 function tellMissing(flags: readonly string[]): Problem {
@@ -229,6 +248,39 @@ function refuseValue(question: AnyQuestion, value: unknown): string | undefined 
   return result.success ? undefined : `${result.error.issues[0]?.message ?? 'is refused'}: ${question.mend}`;
 }
 
+/** What a source says of the known answers, dotted keys as the objects that they stand for, and what is wrong with it. */
+function readSource(source: unknown): { answers: Partial<Answers>; problems: Problem[] } {
+  const problems = findUnknownKeys(source);
+  const answers: Partial<Answers> = {};
+  for (const [path, value] of listAnswers(source)) {
+    const before = valueAt(answers, path);
+    if (before !== undefined && JSON.stringify(before) !== JSON.stringify(value))
+      problems.push({
+        field: path,
+        value: showValue(value),
+        reason: `is given twice, as ${showValue(before)} too: a dotted key means the same as objects`,
+        mend: 'keep one of the two',
+      });
+    setAt(answers, path, value);
+  }
+  return { answers, problems };
+}
+
+/** The known answers of a source with their paths, whether a key stands for one step of the path or, dotted, for several. */
+function listAnswers(source: unknown, prefix = ''): [path: string, value: unknown][] {
+  if (typeof source !== 'object' || source === null) return [];
+  return Object.entries(source).flatMap(([key, value]): [string, unknown][] => {
+    const path = prefix + key;
+    if (questions.some((question) => question.path === path)) return [[path, value]];
+    return isAbove(path) ? listAnswers(value, `${path}.`) : [];
+  });
+}
+
+/** Whether known answers are below a path. */
+function isAbove(path: string): boolean {
+  return questions.some((question) => question.path.startsWith(`${path}.`));
+}
+
 function findUnknownKeys(source: unknown, prefix = ''): Problem[] {
   if (source === undefined || source === null) return [];
   if (typeof source !== 'object' || Array.isArray(source))
@@ -243,8 +295,6 @@ function findUnknownKeys(source: unknown, prefix = ''): Problem[] {
   return Object.entries(source).flatMap(([key, value]) => {
     const path = prefix ? `${prefix}.${key}` : key;
     if (questions.some((question) => question.path === path)) return [];
-    return questions.some((question) => question.path.startsWith(`${path}.`))
-      ? findUnknownKeys(value, path)
-      : [unknownKey(path)];
+    return isAbove(path) ? findUnknownKeys(value, path) : [unknownKey(path)];
   });
 }

@@ -164,6 +164,13 @@ function findContradictions(answers: Answers): Problem[] {
       'the gateway is part of the operations service, which monitoring brings',
       'set monitoring to true, or gateway.enabled to false',
     );
+  if (answers.gateway.enabled && answers.scaling.target !== 'compose')
+    refuse(
+      'gateway.enabled',
+      true,
+      `the gateway runs with compose only: on ${answers.scaling.target} the converse API would be closed and nothing in its place`,
+      'set scaling.target to compose, or gateway.enabled to false',
+    );
 
   const archiveless = reasonAgainstArchive(answers);
   if (answers.backup.pointInTime && archiveless)

@@ -11,10 +11,10 @@ const LISTS = { environment: 'environments', channel: 'channels', bot: 'bots' } 
 type ListKind = keyof typeof LISTS;
 
 /**
- * The stored answers with one environment, channel, bot or part more. The result still has to pass the gate.
- * Throws an InputError when it is there already, or when a part cannot be added by its name alone.
+ * The stored answers with one environment, channel, bot or part more. The result still has to pass the gate, and
+ * `refuseUndone`. Throws an InputError when it is there already.
  */
-export function addMember(answers: Answers, kind: MemberKind, name: string): unknown {
+export function addMember(answers: Answers, kind: MemberKind, name: string): Answers {
   if (kind === 'part') return setPart(answers, name, true);
   const list = LISTS[kind];
   if (namesOf(answers, kind).includes(name))
@@ -31,7 +31,7 @@ export function addMember(answers: Answers, kind: MemberKind, name: string): unk
  * The stored answers with one environment, channel, bot or part less. Throws an InputError when there is none of that
  * name, or when nothing would be left without it.
  */
-export function removeMember(answers: Answers, kind: MemberKind, name: string): unknown {
+export function removeMember(answers: Answers, kind: MemberKind, name: string): Answers {
   if (kind === 'part') return setPart(answers, name, false);
   const list = LISTS[kind];
   const names = namesOf(answers, kind);
@@ -63,10 +63,9 @@ function setPart(answers: Answers, name: string, wanted: boolean): Answers {
     throw refuse(wanted ? 'is there already' : 'is not there', `botpress-prod ${name} sets it anew`);
   if (wanted && answers.alone.length > 0)
     throw refuse('needs answers', `botpress-prod ${name} asks for them`);
-  if (wanted && present === undefined)
-    throw refuse('needs an answer', `botpress-prod ${name} asks for it, or takes it as --${flagOf(path)}`);
   const changed = structuredClone(answers);
-  setAt(changed, path, wanted ? present : absent);
+  // Where only the user can say what brings the part, it has to be given besides.
+  if (!wanted || present !== undefined) setAt(changed, path, wanted ? present : absent);
   // Where parts are used alone, the list of them says so too.
   if (answers.alone.length > 0) {
     changed.alone = answers.alone.filter((part) => part !== name);
@@ -74,6 +73,50 @@ function setPart(answers: Answers, name: string, wanted: boolean): Answers {
       throw refuse('is the only part here', 'botpress-prod eject ends the management of its files');
   }
   return changed;
+}
+
+/**
+ * Answers that are given besides may not undo what `add` or `remove` is to do.
+ * @param changed what `addMember` or `removeMember` made
+ * @param answers the same with what flags and the answers file say
+ * Throws an InputError when they do, or when an added part still lacks the answer that brings it.
+ */
+export function refuseUndone(
+  command: 'add' | 'remove',
+  kind: MemberKind,
+  name: string,
+  changed: Answers,
+  answers: Answers,
+): void {
+  const isSame = (a: unknown, b: unknown) => JSON.stringify(a) === JSON.stringify(b);
+  const refuse = (field: string) =>
+    new InputError([
+      {
+        field,
+        value: showValue(valueAt(answers, field)),
+        reason: `is given besides, and is not what ${command} ${kind} ${name} makes of it`,
+        mend: 'leave it out, or set it without add and remove: botpress-prod DIR',
+      },
+    ]);
+  const presence = Object.entries(presences).find(([part]) => kind === 'part' && part === name)?.[1];
+  if (!presence) {
+    const list = LISTS[kind as ListKind];
+    if (!isSame(answers[list], changed[list])) throw refuse(list);
+    return;
+  }
+  const { path, present, absent } = presence;
+  const isAbsent = isSame(valueAt(answers, path), absent);
+  if (isAbsent && command === 'add' && present === undefined)
+    throw new InputError([
+      {
+        field: 'part',
+        value: showValue(name),
+        reason: 'needs an answer',
+        mend: `botpress-prod ${name} asks for it, or give it as --${flagOf(path)}`,
+      },
+    ]);
+  if (isAbsent !== (command === 'remove')) throw refuse(path);
+  if (!isSame(answers.alone, changed.alone)) throw refuse('alone');
 }
 
 function namesOf(answers: Answers, kind: ListKind): string[] {

@@ -130,7 +130,10 @@ function besides(stored: Repository['answers'], part: Part | undefined): Reposit
     ]);
   const changed = structuredClone(stored ?? {});
   const presence = presences[known];
-  if (presence) setAt(changed, presence.path, undefined);
+  if (presence) {
+    Reflect.deleteProperty(changed, presence.path);
+    setAt(changed, presence.path, undefined);
+  }
   return { ...changed, alone: [...alone, known] };
 }
 

@@ -2,6 +2,8 @@ import { questionsOf, type Ask } from '../../src/deployment/question.ts';
 import { email, integer, list, ratio, yesOrNo } from '../fields.ts';
 
 const ask: Ask = ({ draft }) => draft.monitoring ?? true;
+const askGateway: Ask = (context) =>
+  ask(context) && (context.draft.scaling?.target ?? 'compose') === 'compose';
 
 export const questions = questionsOf('operations', [
   {
@@ -15,11 +17,11 @@ export const questions = questionsOf('operations', [
   {
     path: 'gateway.enabled',
     message: 'Guard the converse API with keys and limits?',
-    help: 'Closes the open converse API of Botpress and puts a gateway with API keys and rate limits in its place; part of monitoring.',
+    help: 'Closes the open converse API of Botpress and puts a gateway with API keys and rate limits in its place; part of monitoring (compose only).',
     field: yesOrNo,
     default: false,
     mend: 'answer true or false',
-    ask,
+    ask: askGateway,
   },
   {
     path: 'gateway.requestsPerMinute',
@@ -28,7 +30,7 @@ export const questions = questionsOf('operations', [
     field: integer(1, 100_000),
     default: 60,
     mend: 'give a number of requests, like 60',
-    ask: ({ draft }) => (draft.monitoring ?? true) && draft.gateway?.enabled === true,
+    ask: (context) => askGateway(context) && context.draft.gateway?.enabled === true,
   },
   {
     path: 'alerts.slack',

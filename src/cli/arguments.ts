@@ -5,7 +5,7 @@ import { nearestOf } from '../../generators/gate.ts';
 import { MEMBER_KINDS, type MemberKind } from '../../generators/members.ts';
 import { questions, writtenParts } from '../../generators/table.ts';
 import { defaultOf } from '../../generators/collect.ts';
-import { InputError, showValue } from '../deployment/errors.ts';
+import { InputError, showValue, type Problem } from '../deployment/errors.ts';
 import { flagOf, PARTS, type Part } from '../deployment/question.ts';
 
 /** What the command line asks for. */
@@ -43,6 +43,9 @@ export const OPTIONS = {
   version: { type: 'boolean', help: 'show the version' },
 } as const;
 
+/** Commands that take neither answers nor anything else that says what to write. */
+const WITHOUT_ANSWERS: readonly Arguments['command'][] = ['check', 'diff', 'explain', 'schema', 'eject'];
+
 const COMMANDS = ['remove', 'check', 'diff', 'explain', 'schema', 'eject'] as const;
 
 /**
@@ -51,6 +54,12 @@ const COMMANDS = ['remove', 'check', 'diff', 'explain', 'schema', 'eject'] as co
  */
 export function readArguments(words: readonly string[]): Arguments {
   const { values, positionals } = parseWords(words);
+  const options = sortArguments(values, positionals);
+  if (WITHOUT_ANSWERS.includes(options.command)) refuseUnused(options.command, values);
+  return options;
+}
+
+function sortArguments(values: Record<string, unknown>, positionals: readonly string[]): Arguments {
   const flags = Object.fromEntries(
     questions.flatMap(({ path }) =>
       values[flagOf(path)] === undefined ? [] : [[path, values[flagOf(path)]]],
@@ -95,6 +104,24 @@ export function readArguments(words: readonly string[]): Arguments {
   if (!part && first !== undefined) refuseMisspelt(first);
   const [directory] = take(part ? rest : positionals, 1, part ? `${part} [DIR]` : '[DIR]');
   return { command: 'generate', ...(part && { part }), directory: directory ?? '.', ...shared };
+}
+
+/** What a command would not look at is refused: ignored, it would seem to have been heeded. */
+function refuseUnused(command: string, values: Record<string, unknown>): void {
+  const answers = questions.map(({ path }) => flagOf(path));
+  const problems = [...answers, 'answers', 'restore', 'dry-run']
+    .filter((name) => values[name] !== undefined)
+    .map((name): Problem => {
+      const value = values[name];
+      const option = value === false ? `--no-${name}` : `--${name}`;
+      return {
+        field: option,
+        ...(typeof value !== 'boolean' && { value: showValue([value].flat().join(',')) }),
+        reason: `is nothing that ${command} looks at`,
+        mend: `leave it out; botpress-prod [DIR], PART, add and remove take it`,
+      };
+    });
+  if (problems.length > 0) throw new InputError(problems);
 }
 
 /** A misspelt command is not the name of a new folder. */

@@ -1,7 +1,8 @@
-import type { Asker } from '../../generators/collect.ts';
+import { basename } from 'node:path';
+import { completeAnswers, type Asker } from '../../generators/collect.ts';
 import { explainFile } from '../../generators/explain.ts';
-import { answersJsonSchema, nearestOf, parseAnswers } from '../../generators/gate.ts';
-import { addMember, removeMember } from '../../generators/members.ts';
+import { answersJsonSchema, nearestOf } from '../../generators/gate.ts';
+import { addMember, refuseUndone, removeMember } from '../../generators/members.ts';
 import { renderPlan } from '../../generators/plan.ts';
 import { colourful, describeChanges, describeError, EXIT, painterFor } from '../../generators/report.ts';
 import {
@@ -12,7 +13,8 @@ import {
   type Result,
   type Run,
 } from '../../generators/run.ts';
-import type { Answers } from '../deployment/answers.ts';
+import { valueAt } from '../../generators/table.ts';
+import type { AnswerPath, Answers } from '../deployment/answers.ts';
 import { InputError, showValue } from '../deployment/errors.ts';
 import { exitCodeOfCheck, statuses } from '../repository/changes.ts';
 import type { Progress } from '../repository/commit.ts';
@@ -60,12 +62,16 @@ async function generate(options: Arguments): Promise<number> {
 }
 
 async function changeMember(options: Arguments): Promise<number> {
-  const { repository, answers } = openManaged(options.directory);
-  const { member } = options;
-  if (!member) throw new Error('add and remove come with a member');
-  const change = options.command === 'add' ? addMember : removeMember;
-  const changed = parseAnswers(change(answers, member.kind, member.name));
-  return finish(writeAnswers(repository, changed, await startRun({ ...options, yes: true })));
+  const { repository, answers } = await openManaged(options.directory);
+  const { command, member } = options;
+  if (!member || (command !== 'add' && command !== 'remove'))
+    throw new Error('add and remove come with a member');
+  const { kind, name } = member;
+  const changed = command === 'add' ? addMember(answers, kind, name) : removeMember(answers, kind, name);
+  const run = await startRun({ ...options, yes: true });
+  const asked = await askAnswers({ ...repository, answers: { ...changed } }, run);
+  refuseUndone(command, kind, name, changed, asked);
+  return finish(writeAnswers(repository, asked, run));
 }
 
 async function startRun(options: Arguments): Promise<Run> {
@@ -91,8 +97,9 @@ function finish({ text, exitCode }: Result): number {
   return exitCode;
 }
 
-function check(options: Arguments): number {
-  const { repository, answers } = openManaged(options.directory);
+async function check(options: Arguments): Promise<number> {
+  const { repository, answers, assumed } = await openManaged(options.directory);
+  print(tellAssumed(answers, assumed));
   const { files } = planChanges(repository, answers);
   const drift = files.filter(({ status }) => statuses[status].isDrift);
   if (drift.length === 0) {
@@ -115,7 +122,8 @@ function check(options: Arguments): number {
 
 async function diff(options: Arguments): Promise<number> {
   const { printDiff } = await import('../repository/diff.ts');
-  const { repository, answers } = openManaged(options.directory);
+  const { repository, answers, assumed } = await openManaged(options.directory);
+  print(tellAssumed(answers, assumed));
   const { files } = planChanges(repository, answers);
   print(printDiff(files, { colors: colourful(process.stdout) }));
   return exitCodeOfCheck(files);
@@ -129,8 +137,8 @@ function endManagement({ directory }: Arguments): number {
   return EXIT.done;
 }
 
-function explain({ directory, file = '' }: Arguments): number {
-  const { answers } = openManaged(directory);
+async function explain({ directory, file = '' }: Arguments): Promise<number> {
+  const { answers } = await openManaged(directory);
   const path = file.replace(/^\.\//, '');
   const explanation = explainFile(answers, path);
   if (!explanation) {
@@ -166,11 +174,20 @@ function explain({ directory, file = '' }: Arguments): number {
   return EXIT.done;
 }
 
-/** A repository that the generator made, with its stored answers through the gate. */
-function openManaged(directory: string): { repository: Repository; answers: Answers } {
+/** A repository that the generator made, with its stored answers through the gate and complete. */
+async function openManaged(
+  directory: string,
+): Promise<{ repository: Repository; answers: Answers; assumed: AnswerPath[] }> {
   const repository = openMigrated(directory);
   if (!repository.answers) throw notManaged(directory);
-  return { repository, answers: parseAnswers(repository.answers) };
+  return { repository, ...(await completeAnswers(repository.answers, basename(repository.root))) };
+}
+
+/** One line; nothing where all answers are stored. */
+function tellAssumed(answers: Answers, assumed: readonly AnswerPath[]): string {
+  if (assumed.length === 0) return '';
+  const values = assumed.map((path) => `${path} = ${JSON.stringify(valueAt(answers, path))}`);
+  return `Not stored, since an older version did not ask, and taken as the default: ${values.join(', ')}.\n`;
 }
 
 function notManaged(directory: string): InputError {

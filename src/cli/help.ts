@@ -45,6 +45,8 @@ export function formatHelp(): string {
     ),
     '',
     'Lists are comma-separated or repeated; --no-NAME answers a yes-or-no question with no.',
+    'Answers, --answers, --restore and --dry-run go with [DIR], PART, add and remove: add part ci --ci gitlab.',
+    'The other commands take what is stored, and refuse them.',
     'Answers come from flags, then the answers file, then .yo-rc.json, then you, then the defaults.',
     '',
     'Exit codes',

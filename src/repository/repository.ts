@@ -99,7 +99,7 @@ export function prepare(
  * @param options.onProgress called after each file written or removed
  * @returns whether anything was written
  * @throws RepositoryError (3) if the git tree is dirty, files are in the way of a first run, or the tree changed
- *   since `prepare`; (1) if the disk cannot take the changes
+ *   since `prepare`; (1) if git cannot tell, or the disk cannot take the changes
  */
 export function apply(
   repository: Repository,
@@ -212,7 +212,7 @@ function refuseOccupied(root: string, files: Change[]): void {
 /**
  * Refuses a working tree that differs from the last commit. A run does so by itself before it writes; a shell asks
  * earlier, so that nobody answers questions in vain.
- * @throws RepositoryError (3)
+ * @throws RepositoryError (3), (1) if git cannot tell
  */
 export function refuseDirty({ root }: Repository): void {
   const uncommitted = listUncommitted(root);

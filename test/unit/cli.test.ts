@@ -118,6 +118,53 @@ describe('botpress-prod DIR', () => {
     expect(err).toContain('is not YAML');
   });
 
+  it.each([
+    { 'scaling.deployment': 'recreate', 'backup.retention.daily': 3, bots: ['sales'] },
+    { scaling: { deployment: 'recreate' }, backup: { 'retention.daily': 3 }, bots: ['sales'] },
+    {
+      'scaling.deployment': 'recreate',
+      scaling: { deployment: 'recreate' },
+      'backup.retention': { daily: 3 },
+    },
+  ])(
+    'takes a dotted key of an answers file, or of stored answers, as the objects it names: %j',
+    async (given) => {
+      const meant = {
+        scaling: { deployment: 'recreate', replicas: 1 },
+        backup: { retention: { daily: 3, weekly: 8 } },
+      };
+      const file = join(folder, 'answers.json');
+      writeFileSync(file, JSON.stringify(given));
+      expect(await runCommand([target, '--yes', '--answers', file])).toBe(0);
+      expect(JSON.parse(read('.yo-rc.json'))['generator-botpress-prod']).toMatchObject(meant);
+
+      mkdirSync(join(folder, 'other'));
+      target = join(folder, 'other');
+      writeFileSync(join(target, '.yo-rc.json'), JSON.stringify({ 'generator-botpress-prod': given }));
+      expect(await runCommand([target, '--yes'])).toBe(0);
+      expect(JSON.parse(read('.yo-rc.json'))['generator-botpress-prod']).toMatchObject(meant);
+    },
+  );
+
+  it('refuses an answer that a dotted key and an object give differently, and unknown dotted keys', async () => {
+    const file = join(folder, 'answers.json');
+    writeFileSync(
+      file,
+      JSON.stringify({
+        'scaling.deployment': 'recreate',
+        scaling: { deployment: 'blue-green' },
+        'scaling.replcas': 2,
+        'backup.retention': { '__proto__.polluted': 1 },
+      }),
+    );
+    expect(await runCommand([target, '--yes', '--answers', file])).toBe(2);
+    expect(err.match(/given twice/g)).toHaveLength(1);
+    expect(err).toContain('scaling.deployment = "blue-green": is given twice, as "recreate" too');
+    expect(err).toContain('did you mean scaling.replicas?');
+    expect(err).toContain('backup.retention.__proto__.polluted: is not an answer');
+    expect(existsSync(target)).toBe(false);
+  });
+
   it('shows a plan and writes nothing with --dry-run', async () => {
     expect(await runCommand([target, '--yes', '--dry-run'])).toBe(0);
     expect(out).toMatch(/nothing is written/);
@@ -179,6 +226,48 @@ describe('the other commands', () => {
     expect(out).toContain('+    EXTERNAL_URL: https://new.example');
   });
 
+  it('takes the defaults of questions that an older version did not ask, and check and diff name them', async () => {
+    const stored = JSON.parse(read('.yo-rc.json'));
+    const answers = stored['generator-botpress-prod'];
+    delete answers.nlu;
+    delete answers.gateway;
+    delete answers.backup.pointInTime;
+    const older = JSON.stringify(stored, null, 2) + '\n';
+    writeFileSync(join(target, '.yo-rc.json'), older);
+    const line =
+      /^Not stored, .* taken as the default: nlu = false, backup\.pointInTime = false, gateway\.enabled = false, gateway\.requestsPerMinute = 60\.$/m;
+    for (const command of ['check', 'diff']) {
+      out = '';
+      expect(await runCommand([command, target])).toBe(3);
+      expect(out).toMatch(line);
+    }
+    expect(out).toContain('+    "nlu": false');
+    expect(await runCommand(['explain', 'compose.yaml', target])).toBe(0);
+    expect(await runCommand(['add', 'bot', 'sales', target])).toBe(0);
+    expect(JSON.parse(read('.yo-rc.json'))['generator-botpress-prod']).toMatchObject({
+      bots: ['support', 'sales'],
+      nlu: false,
+    });
+    writeFileSync(join(target, '.yo-rc.json'), older);
+    expect(await runCommand(['remove', 'bot', 'sales', target])).toBe(2);
+    expect(await runCommand([target, '--yes'])).toBe(0);
+    out = '';
+    expect(await runCommand(['check', target])).toBe(0);
+    expect(out).toBe('The repository is what its answers say.\n');
+  });
+
+  it('check still names a stored answer that is wrong or unknown, and no default that follows from it', async () => {
+    const stored = JSON.parse(read('.yo-rc.json'));
+    Object.assign(stored['generator-botpress-prod'], { name: 'A B', nlu: 'perhaps', clouds: 2 });
+    delete stored['generator-botpress-prod'].domain;
+    writeFileSync(join(target, '.yo-rc.json'), JSON.stringify(stored));
+    expect(await runCommand(['check', target])).toBe(2);
+    expect(err).toMatch(/^clouds: is not an answer/m);
+    expect(err).toMatch(/^name = "A B": /m);
+    expect(err).toMatch(/^nlu = "perhaps": /m);
+    expect(err).not.toMatch(/^domain/m);
+  });
+
   it('check names each new variable of a seeded file with the line to add, until it is there', async () => {
     const whole = read('.env.production');
     const line = whole.split('\n').find((text) => text.startsWith('ENVIRONMENT='))!;
@@ -217,6 +306,66 @@ describe('the other commands', () => {
       expect(tree()).toEqual(before);
       expect(await runCommand(['add', 'part', part, target])).toBe(2);
       expect(err).toContain('is there already');
+    },
+  );
+
+  it('add and remove take the answers that go with the change, as flags or in a file', async () => {
+    expect(await runCommand(['remove', 'part', 'ci', target])).toBe(0);
+    const given = ['--ci', 'gitlab', '--domain', 'new.example'];
+    expect(await runCommand(['add', 'part', 'ci', target, ...given])).toBe(0);
+    expect(existsSync(join(target, '.gitlab-ci.yml'))).toBe(true);
+    expect(existsSync(join(target, '.github'))).toBe(false);
+    const stored = () => JSON.parse(read('.yo-rc.json'))['generator-botpress-prod'];
+    expect(stored()).toMatchObject({ ci: 'gitlab', domain: 'new.example' });
+
+    expect(await runCommand([target, '--yes', '--gateway-enabled'])).toBe(0);
+    expect(await runCommand(['remove', 'part', 'operations', target])).toBe(2);
+    expect(err).toContain('set monitoring to true, or gateway.enabled to false');
+    expect(await runCommand(['remove', 'part', 'operations', target, '--no-gateway-enabled'])).toBe(0);
+    expect(await runCommand(['add', 'part', 'operations', target, '--gateway-enabled'])).toBe(0);
+    expect(stored()).toMatchObject({ monitoring: true, gateway: { enabled: true } });
+    expect(await runCommand(['remove', 'part', 'operations', target, '--no-gateway-enabled'])).toBe(0);
+
+    const file = join(folder, 'answers.yaml');
+    writeFileSync(file, 'scaling.target: swarm\nnlu: true\n');
+    err = '';
+    expect(await runCommand(['add', 'part', 'scale', target])).toBe(2);
+    expect(err).toContain('needs an answer');
+    expect(await runCommand(['add', 'part', 'scale', target, '--answers', file])).toBe(0);
+    expect(stored()).toMatchObject({ nlu: true, scaling: { target: 'swarm' } });
+  });
+
+  it.each([
+    [['remove', 'part', 'ci'], ['--ci', 'gitlab'], 'ci = "gitlab"'],
+    [['add', 'bot', 'sales'], ['--bots', 'support'], 'bots = '],
+    [['remove', 'environment', 'staging'], ['--environments', 'staging,production'], 'environments = '],
+    [['add', 'part', 'ci'], ['--ci', 'gitlab'], 'is there already'],
+  ])('%j refuses %j, which it would have to ignore, and writes nothing', async (words, given, message) => {
+    const before = read('.yo-rc.json');
+    expect(await runCommand([...words, target, ...given])).toBe(2);
+    expect(err).toContain(message);
+    expect(read('.yo-rc.json')).toBe(before);
+  });
+
+  it.each([['check'], ['diff'], ['explain', 'compose.yaml'], ['schema'], ['eject']])(
+    '%s refuses answers and what else it does not look at',
+    async (...words) => {
+      const file = join(folder, 'answers.yaml');
+      writeFileSync(file, 'domain: new.example\n');
+      const directory = words[0] === 'schema' ? [] : [target];
+      const given = ['--ci', 'gitlab', '--no-monitoring', '--answers', file, '--restore', 'x', '--dry-run'];
+      expect(await runCommand([...words, ...directory, ...given])).toBe(2);
+      for (const option of [
+        '--ci = "gitlab"',
+        '--no-monitoring',
+        '--answers = ',
+        '--restore = "x"',
+        '--dry-run',
+      ])
+        expect(err).toContain(`${option}`);
+      expect(err).toContain(`is nothing that ${words[0]} looks at`);
+      expect(out).toBe('');
+      expect(existsSync(join(target, '.botpress-prod/lock.json'))).toBe(true);
     },
   );
 

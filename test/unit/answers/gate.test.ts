@@ -187,7 +187,21 @@ describe('the gate', () => {
     expect(problemsOf(withAnswers({ 'backup.pointInTime': true }))).toEqual([]);
   });
 
-  it('refuses it beside a stack of somebody else', () => {
+  it.each(['swarm', 'kubernetes'])('refuses the gateway on %s, where nothing would run it', (target) => {
+    const changes = { 'scaling.target': target, 'gateway.enabled': true };
+    expect(problemsOf(withAnswers(changes))).toEqual([
+      {
+        field: 'gateway.enabled',
+        value: '"true"',
+        reason: expect.stringContaining(target),
+        mend: 'set scaling.target to compose, or gateway.enabled to false',
+      },
+    ]);
+    expect(problemsOf(withAnswers({ ...changes, 'scaling.target': 'compose' }))).toEqual([]);
+    expect(problemsOf(withAnswers({ ...changes, 'gateway.enabled': false }))).toEqual([]);
+  });
+
+  it('refuses an archive beside a stack of somebody else', () => {
     const alone = { alone: ['backup'], environments: ['production'], 'backup.pointInTime': true };
     expect(problemsOf(withAnswers(alone))).toContainEqual(
       expect.objectContaining({ field: 'backup.pointInTime', reason: expect.stringContaining('stack') }),

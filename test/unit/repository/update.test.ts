@@ -387,6 +387,67 @@ describe('git', () => {
     }
   });
 
+  it.each([
+    // As the owner of a bind mount is to root in a container.
+    [
+      'a tree of another user',
+      { GIT_TEST_ASSUME_DIFFERENT_OWNER: '1' },
+      () => {},
+      /dubious ownership.*safe\.directory/s,
+    ],
+    ['a damaged index', {}, () => write(dir, '.git/index', 'junk'), /index file smaller than expected/],
+    [
+      'a working tree whose repository is elsewhere',
+      {},
+      () => {
+        rmSync(join(dir, '.git'), { recursive: true });
+        write(dir, '.git', 'gitdir: /nonexistent/repository\n');
+      },
+      /not a git repository: /,
+    ],
+  ])(
+    'refuses %s, of which git cannot say whether it is clean, with the words of git, unless forced',
+    (...row) => {
+      const [, environment, damage, words] = row;
+      generate(dir, planOf([readme(), up]));
+      git('init', '-q');
+      git('add', '.');
+      git('commit', '-qm', 'first');
+      write(dir, 'README.md', `${read(dir, 'README.md')}mine\n`);
+      damage();
+      const before = photograph(dir);
+      const outer = { ...process.env };
+      // Whatever this machine trusts.
+      const settings = {
+        GIT_CONFIG_GLOBAL: '/dev/null',
+        GIT_CONFIG_SYSTEM: '/dev/null',
+        LC_ALL: 'de_DE.UTF-8',
+      };
+      Object.assign(process.env, settings, environment);
+      try {
+        expect(() => generate(dir, planOf([readme(8443), up]))).toThrow(
+          expect.objectContaining({
+            exitCode: 1,
+            message: expect.stringMatching(/^Whether .* git failed:\n {2}fatal: [^]*\n.* --force\.$/),
+          }),
+        );
+        expect(() => generate(dir, planOf([readme(8443), up]))).toThrow(words);
+        expect(photograph(dir)).toEqual(before);
+        expect(generate(dir, planOf([readme(8443), up]), { force: true })).toMatchObject({
+          'README.md': 'merged',
+        });
+      } finally {
+        process.env = outer;
+      }
+    },
+  );
+
+  it('does not mind something else that is called .git', () => {
+    generate(dir, planOf([readme()]));
+    mkdirSync(join(dir, '.git'));
+    expect(generate(dir, planOf([readme(8443)]))).toMatchObject({ 'README.md': 'updated' });
+  });
+
   it('merges the records of two branches by itself', () => {
     const files = Array.from({ length: 9 }, (_, index) => fileOf(`file-${index}`, `text ${index}\n`));
     const changed = (at: number) =>

@@ -213,6 +213,23 @@ describe.each(Object.entries(matrix))('%s', (_, changes) => {
     expect(shared(kubernetes)).toEqual(shared(compose));
   });
 
+  it('has a page that names each file in which a setting of Botpress is added', () => {
+    for (const files of [compose, swarm, kubernetes]) {
+      const places = [...files]
+        // The migration serves nobody.
+        .filter(([path, text]) => /BP_CONFIG_SENDUSAGESTATS\b/.test(text) && !path.includes('/migrate.'))
+        .map(([path]) => path.replace(/^(kubernetes\/overlays)\/[^/]+/, '$1/<environment>'));
+      const page = files.get('docs/configuration.md') ?? '';
+      const section = page.slice(page.indexOf('The converse API'), page.indexOf('## Language'));
+      expect(
+        section
+          .match(/`(compose|swarm|kubernetes)[^`]*`/g)
+          ?.map((name) => name.slice(1, -1))
+          .sort(),
+      ).toEqual([...new Set(places)].sort());
+    }
+  });
+
   it('runs the same node of Botpress', () => {
     const apart = [
       'SERVER_ID',
