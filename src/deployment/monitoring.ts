@@ -7,6 +7,12 @@ import type { Environment } from './environments.ts';
 import type { Image } from './images.ts';
 import { longestGap } from './schedule.ts';
 
+interface MonitoringPorts {
+  grafana: number;
+  prometheus: number;
+  alertmanager: number;
+}
+
 /** What watches an environment, and whom it tells. */
 export interface Monitoring {
   /** False when the answers want none: then nothing of it is written. */
@@ -25,7 +31,9 @@ export interface Monitoring {
   site: { path: string; statusCodes: number[] };
   receivers: { slack: boolean; email: string[]; any: boolean };
   /** Ports on the loopback address of the host, unless the environment's variables say otherwise. */
-  ports: { grafana: number; prometheus: number; alertmanager: number };
+  ports: MonitoringPorts;
+  /** What the variables of an environment say of them, so that environments of one machine do not collide. */
+  portsOf: (environment: string) => MonitoringPorts;
 }
 
 /** Images of the monitoring; those of the stack itself stand in images.ts. */
@@ -119,6 +127,14 @@ export function deriveMonitoring(
       any: wanted.slack || wanted.email.length > 0,
     },
     ports: PORTS,
+    portsOf: (environment) => {
+      const shift = 10 * environments.findIndex(({ name }) => name === environment);
+      return {
+        grafana: PORTS.grafana + shift,
+        prometheus: PORTS.prometheus + shift,
+        alertmanager: PORTS.alertmanager + shift,
+      };
+    },
   };
 }
 
