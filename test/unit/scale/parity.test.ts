@@ -405,3 +405,43 @@ describe('a stack', () => {
       expect([file, files.has(file.replace('/ENVIRONMENT/', '/production/'))]).toEqual([file, true]);
   });
 });
+
+describe.each(['swarm', 'kubernetes'] as const)('what is said of production on %s', (target) => {
+  const texts = (changes: Record<string, unknown>) =>
+    [...renderFiles(on(target, changes))].filter(([path]) => /\.md$|\.example$/.test(path));
+  /** Lines that start it with compose: `bin/up` without a name means the first environment. */
+  const starting = (files: [string, string][], name: RegExp) =>
+    files.flatMap(([path, text]) =>
+      text
+        .split('\n')
+        .filter((line) => name.test(line))
+        .map((line) => `${path}: ${line}`),
+    );
+
+  it('never tells to start it with compose too', () => {
+    const files = texts({ channels: ['web', 'slack'], nlu: true, 'backup.targets': ['local'] });
+    // The form of its variables is for whoever runs it with compose.
+    expect(
+      starting(files, /bin\/(up|deploy) production/).filter((line) => !line.startsWith('.env.production')),
+    ).toEqual([]);
+    for (const name of ['README.md', 'docs/runbook.md', 'docs/channels.md', 'docs/alerts.md'])
+      expect([name, files.find(([path]) => path === name)?.[1]]).toEqual([
+        name,
+        expect.stringMatching(new RegExp(`bin/${target}(-secrets| up) production`)),
+      ]);
+  });
+
+  it('nor where it is the only environment', () => {
+    const files = texts({ environments: ['production'] });
+    expect(
+      starting(files, /^\.\/bin\/up|bin\/up production/).filter((line) => !line.startsWith('.env')),
+    ).toEqual([]);
+  });
+
+  it('points to places that are there', () => {
+    const files = new Map(texts({ channels: ['web', 'slack'] }));
+    for (const name of ['README.md', 'docs/channels.md', 'docs/alerts.md'])
+      expect(files.get(name)).toMatch(/runbook\.md#where-production-runs\)/);
+    expect(files.get('docs/runbook.md')).toMatch(/^## Where production runs$/m);
+  });
+});
