@@ -8,6 +8,7 @@ import {
   policiesOf,
   renderFiles,
   schemaFaults,
+  selects,
   unknownFields,
   writtenObjects,
   type Container,
@@ -209,6 +210,36 @@ describe.each(Object.entries(matrix))('%s', (_, changes) => {
       expect(mayConnect(objects, node, name('duckling'), 8000)).toBe(true);
       expect(mayConnect(objects, node, name('language-server'), 3100)).toBe(true);
       expect(mayConnect(objects, name('stranger'), name('duckling'), 8000)).toBe(false);
+    }
+  });
+
+  it.each(['ingress', 'gateway'])('lets the proof of a domain in where it lets visitors in: %s', (way) => {
+    const overlays = [...files.keys()].flatMap(
+      (path) => /^(.*\/overlays\/\w+)\/settings\//.exec(path)?.[1] ?? [],
+    );
+    expect(overlays.length).toBeGreaterThan(0);
+    for (const overlay of overlays) {
+      const paths = listed(`${overlay}/${way}/kustomization.yaml`, files);
+      const taken = writtenObjects(new Map([...files].filter(([path]) => paths.includes(path))));
+      const fetched = JSON.stringify(taken).includes('cert-manager.io/cluster-issuer');
+      const policies = policiesOf(taken);
+      const visitors = policies.find(({ selector }) =>
+        selects(selector, { 'app.kubernetes.io/name': 'nginx' }),
+      );
+      const proof = policies.filter(({ selector }) =>
+        selects(selector, { 'acme.cert-manager.io/http01-solver': 'true' }),
+      );
+      // The same peers at another port, and in this direction alone.
+      expect(proof.map(({ types, ingress }) => ({ types, ingress }))).toEqual(
+        fetched
+          ? [
+              {
+                types: ['Ingress'],
+                ingress: [{ from: visitors?.ingress[0]?.from, ports: [{ protocol: 'TCP', port: 8089 }] }],
+              },
+            ]
+          : [],
+      );
     }
   });
 
