@@ -23,6 +23,8 @@ export interface Monitoring {
   /** Those that alerts need; the others stand in groups of their own, so that none is missing because another one is. */
   alerting: string[];
   alerts: Alert[];
+  /** Seconds after which a good set and a drill are missing, by their schedules. */
+  backupAges: { late: number; drillLate: number };
   recordings: Recording[];
   /** Alerts that are not sent while another one fires that says what is behind them. */
   inhibitions: { source: string; targets: string[] }[];
@@ -77,6 +79,10 @@ export function deriveMonitoring(
   const { owner, backup: backupRole } = database.roles;
   const tls = environments.some(({ secure }) => secure);
   const [bot = ''] = answers.bots;
+  const backupAges = {
+    late: gapOf(backup.schedule) + 2 * 3600,
+    drillLate: gapOf(backup.drillSchedule) + 2 * 86_400,
+  };
   const alerts = deriveAlerts({
     ...wanted,
     replicas: scaling.replicas,
@@ -86,9 +92,7 @@ export function deriveMonitoring(
     owner,
     database: database.name,
     backupRole: backupRole.name,
-    ...(backup.enabled && {
-      backup: { gap: gapOf(backup.schedule), drillGap: gapOf(backup.drillSchedule) },
-    }),
+    ...(backup.enabled && { backup: backupAges }),
     ...(backup.pointInTime && { archive: { gap: gapOf(backup.baseSchedule) } }),
   });
   const alerting = [
@@ -106,6 +110,7 @@ export function deriveMonitoring(
     services: [...alerting, 'grafana', 'loki', 'log-agent'],
     alerting,
     alerts,
+    backupAges,
     recordings: deriveRecordings(),
     inhibitions: deriveInhibitions(alerts),
     dashboards: deriveDashboards({

@@ -14,6 +14,7 @@ import {
   type Mapping,
   type Pod,
 } from './cluster.ts';
+import { metricsOf } from '../monitoring/promql.ts';
 import { matrix, on } from './matrix.ts';
 
 /** What is compared, the same shape for all three. */
@@ -361,6 +362,36 @@ it.each(Object.entries(matrix).filter(([, { monitoring }]) => monitoring !== fal
       ({ kind, metadata }) => kind === 'PrometheusRule' && metadata.name === 'botpress-alerts',
     );
     expect(rules?.spec).toEqual({ groups });
+  },
+);
+
+it.each(['15 3 * * *', '0 4 * * 1', '30 */6 * * *'])(
+  'misses a backup and a drill on Kubernetes as long after %s as compose does',
+  (schedule) => {
+    const files = renderFiles(on('kubernetes', { 'backup.schedule': schedule }));
+    const exprOf = (path: string, alert: string) => {
+      const { groups, spec } = parse(files.get(path) ?? '') as {
+        groups?: { rules: Mapping[] }[];
+        spec?: { groups: { rules: Mapping[] }[] };
+      };
+      const rules = (groups ?? spec?.groups ?? []).flatMap(({ rules: each }) => each);
+      return String(rules.find((rule) => rule.alert === alert)?.expr);
+    };
+    const ageOf = (expr: string) => Number(/> (\d+)$/.exec(expr)?.[1]);
+    for (const [here, job, there] of [
+      ['BotpressBackupMissing', 'backup', 'BackupTooOld'],
+      ['BotpressDrillMissing', 'backup-drill', 'RestoreDrillTooOld'],
+    ] as const) {
+      const expr = exprOf('kubernetes/components/monitoring/rules.yaml', here);
+      expect(ageOf(expr)).toBeGreaterThan(0);
+      expect(ageOf(expr)).toBe(ageOf(exprOf('monitoring/prometheus/rules/alerts.yml', there)));
+      // The moment of the last success is not there before the first one.
+      expect(metricsOf(expr).sort()).toEqual([
+        'kube_cronjob_created',
+        'kube_cronjob_status_last_successful_time',
+      ]);
+      expect(expr.match(new RegExp(`cronjob="${job}"`, 'g'))).toHaveLength(2);
+    }
   },
 );
 
