@@ -2,6 +2,10 @@
  * One deployment, three outputs: what compose.yaml, the stack and the Kubernetes objects say must be the same. Everything is
  * computed from the rendered files, never from templates or the deployment.
  */
+import { spawnSync } from 'node:child_process';
+import { existsSync, mkdirSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { dirname, join } from 'node:path';
 import { describe, expect, it } from '@jest/globals';
 import { parse } from 'yaml';
 import {
@@ -228,6 +232,8 @@ describe.each(Object.entries(matrix))('%s', (_, changes) => {
     expect(without(two.botpress, ...apart)).toEqual({
       ...expected,
       command: ['/opt/botpress-prod/drain.sh', ...node.command],
+      // It ends whom it finds unhealthy.
+      health: [...(node.health ?? []), '--patient'],
     });
     expect(without(three.botpress, ...apart)).toEqual({
       ...expected,
@@ -402,6 +408,7 @@ describe('a stack', () => {
       string,
       {
         deploy: { update_config: Mapping; endpoint_mode?: string; replicas?: unknown; placement?: Mapping };
+        healthcheck?: { start_period: string; interval: string; retries: number };
         configs?: { source: string }[];
         secrets?: { source: string; mode: number }[];
       }
@@ -420,6 +427,63 @@ describe('a stack', () => {
       { merge: true },
     ) as typeof stack;
     expect(recreate.services.botpress?.deploy.update_config.order).toBe('stop-first');
+  });
+
+  it('lets a node load for as long as health.sh does, and notices within 25 s one that is ill', () => {
+    const seconds = (text: string | undefined) => Number(/^(\d+)s$/.exec(text ?? '')?.[1]);
+    const { start_period: start, interval, retries } = stack.services.botpress?.healthcheck ?? {};
+    const [, patience] =
+      /WATCHDOG_LOADING_SECONDS:-(\d+)\}/.exec(files.get('botpress/health.sh') ?? '') ?? [];
+    expect(seconds(start)).toBeGreaterThan(Number(patience));
+    expect((seconds(interval) + 1) * (retries ?? 0)).toBeLessThanOrEqual(25);
+    const [, monitor] = /UPDATE_MONITOR:-(\d+s)\}/.exec(files.get('swarm/stack.yaml') ?? '') ?? [];
+    expect(seconds(monitor)).toBeGreaterThan(25);
+  });
+
+  it('takes back an update whose node does not get ready, and no other', () => {
+    const folder = mkdtempSync(join(tmpdir(), 'take-back-'));
+    try {
+      for (const [path, text] of files) {
+        if (!path.startsWith('bin/lib/')) continue;
+        mkdirSync(dirname(join(folder, path)), { recursive: true });
+        writeFileSync(join(folder, path), text);
+      }
+      writeFileSync(
+        join(folder, 'docker'),
+        `#!/bin/sh
+case "$*" in
+  'service inspect --format {{if .UpdateStatus}}'*' acme-bot-production_botpress') echo "$STATE" ;;
+  *) echo "$*" >>'${folder}/calls' ;;
+esac
+`,
+        { mode: 0o755 },
+      );
+      const takeBack = (state: string) => {
+        rmSync(join(folder, 'calls'), { force: true });
+        const { status, stderr } = spawnSync(
+          'bash',
+          [
+            '--norc',
+            '-Eeuo',
+            'pipefail',
+            '-c',
+            '. "$ROOT/bin/lib/environment.sh"; select_environment production; . "$ROOT/bin/lib/swarm/stack.sh"; take_back 7',
+          ],
+          { encoding: 'utf8', env: { ROOT: folder, STATE: state, PATH: `${folder}:${process.env.PATH}` } },
+        );
+        const calls = join(folder, 'calls');
+        return [status, stderr, existsSync(calls) ? readFileSync(calls, 'utf8') : ''];
+      };
+      expect(takeBack('updating')).toEqual([
+        0,
+        expect.stringContaining('botpress did not get ready within 7 s'),
+        'service rollback --detach acme-bot-production_botpress\n',
+      ]);
+      for (const state of ['', 'completed', 'rollback_completed', 'rollback_started'])
+        expect(takeBack(state)).toEqual([0, '', '']);
+    } finally {
+      rmSync(folder, { recursive: true });
+    }
   });
 
   it('names every config and secret that it uses, and none that nobody uses', () => {
