@@ -140,6 +140,12 @@ describe.each(Object.entries(matrix))('%s', (_, changes) => {
     }
   });
 
+  it('ends the language server before its successor wants the volume', () => {
+    const server = find('Deployment', 'language-server');
+    expect(Boolean(server)).toBe(changes.nlu === true);
+    if (server) expect(server.spec?.strategy).toEqual({ type: 'Recreate' });
+  });
+
   it('scales no further than the connections of the database reach', () => {
     const scaler = find('HorizontalPodAutoscaler', 'botpress')?.spec as
       { minReplicas: number; maxReplicas: number } | undefined;
