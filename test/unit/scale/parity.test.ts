@@ -519,6 +519,8 @@ describe.each(['swarm', 'kubernetes'] as const)('what is said of production on %
     expect(
       starting(files, /bin\/(up|deploy) production/).filter((line) => !line.startsWith('.env.production')),
     ).toEqual([]);
+    // What rolls out there is not bin/deploy, which is not written.
+    expect(starting(files, /bin\/deploy/)).toEqual([]);
     for (const name of ['README.md', 'docs/runbook.md', 'docs/channels.md', 'docs/alerts.md'])
       expect([name, files.find(([path]) => path === name)?.[1]]).toEqual([
         name,
