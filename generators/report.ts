@@ -98,8 +98,13 @@ export function describeNextSteps(deployment: Deployment, outcome: Outcome, pain
     ...(stack
       ? describeStepsAlone(deployment)
       : [
-          ['./bin/up', `starts ${firstEnvironment.name} at ${firstEnvironment.externalUrl}`] as const,
-          ['./bin/check', 'runs the production checklist'] as const,
+          // Where the only environment is that of a cluster, it must not run here too.
+          ...(target === 'compose' || firstEnvironment !== production
+            ? [
+                ['./bin/up', `starts ${firstEnvironment.name} at ${firstEnvironment.externalUrl}`] as const,
+                ['./bin/check', 'runs the production checklist'] as const,
+              ]
+            : []),
         ]),
     ...(target === 'compose'
       ? []
@@ -125,7 +130,7 @@ export function describeNextSteps(deployment: Deployment, outcome: Outcome, pain
   return [
     paint('bold', 'Next'),
     ...steps.map(([command, purpose]) => `  ${purpose ? command.padEnd(width) : command}${purpose}`),
-    ...(notes.length > 0 ? [paint('bold', `Before ./bin/up ${production.name}`)] : []),
+    ...(notes.length > 0 ? [paint('bold', `Before ./${deployment.upCommand} ${production.name}`)] : []),
     ...notes.map((note) => `  ${note}`),
   ];
 }

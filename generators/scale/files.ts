@@ -132,6 +132,11 @@ const kubernetes: readonly Artefact[] = [
     template: `${overlay}/gateway/redirect.yaml`,
     when: all(onKubernetes, ({ environment }) => !!environment?.secure),
   },
+  ...rows(
+    all(onKubernetes, ({ environment }) => environment?.tls === 'letsencrypt'),
+    overlay,
+    ['ingress/certificate-proof.yaml', 'gateway/certificate-proof.yaml'],
+  ),
   ...rows(all(onKubernetes, ownDatabase), overlay, [
     'external-secrets/postgres-owner.yaml',
     'external-secrets/postgres-superuser.yaml',

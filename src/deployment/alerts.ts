@@ -57,8 +57,8 @@ export interface AlertSettings {
   owner: { name: string; connectionLimit: number };
   database: string;
   backupRole: string;
-  /** Longest time in seconds between two runs; absent where there are no backups. */
-  backup?: { gap: number; drillGap: number };
+  /** Seconds after which a good set and a drill are missing; absent where there are no backups. */
+  backup?: { late: number; drillLate: number };
   /** Longest time in seconds between two base backups; absent where the write-ahead log is not archived. */
   archive?: { gap: number };
 }
@@ -923,10 +923,8 @@ function certificate(): Alert[] {
   }));
 }
 
-function backups({ gap, drillGap }: { gap: number; drillGap: number }): Alert[] {
+function backups({ late, drillLate }: { late: number; drillLate: number }): Alert[] {
   const group = 'backup';
-  const late = gap + 2 * 3600;
-  const drillLate = drillGap + 2 * DAY;
   const target = '{target="local"}';
   const commands = ['bin/backup list {env}', 'bin/logs {env} backup --since 24h', 'bin/backup create {env}'];
   const drill = ['bin/logs {env} backup --since 24h', 'bin/backup drill {env}'];

@@ -49,6 +49,10 @@ export interface Deployment {
   settingsOf: (environment: string) => string;
   /** Command that brings up what the parts run, without the environment. */
   startCommand: string;
+  /** Command that brings a whole environment to what its files say, where it is to run for visitors. */
+  upCommand: string;
+  /** Command that brings changed files of `secrets/<environment>/` there. */
+  secretsCommand: string;
   name: string;
   title: string;
   domain: string;
@@ -64,6 +68,8 @@ export interface Deployment {
   /** The environment that `bin/up` starts when none is named. */
   firstEnvironment: Environment;
   production: Environment;
+  /** Where compose runs what a Swarm or a cluster does not have; none where production is the only environment there. */
+  composeEnvironment?: Environment;
   channelNames: ChannelName[];
   webchat: boolean;
   /** Messaging channels; webchat is not one of them. */
@@ -156,6 +162,8 @@ function derive(answers: Answers): Deployment {
   const production =
     environments.find(({ name }) => name === 'production') ?? environments[environments.length - 1];
   if (!firstEnvironment || !production) throw new Error('answers without an environment passed the gate');
+  const composeEnvironment =
+    target === 'compose' ? production : environments.filter((each) => each !== production).at(-1);
   return {
     alone: answers.alone,
     ...(stack && { stack }),
@@ -164,6 +172,9 @@ function derive(answers: Answers): Deployment {
       stack
         ? `${answers.alone.includes('backup') ? 'backup' : 'ci'}/${environment}.env`
         : `.env.${environment}`,
+    upCommand: target === 'compose' ? 'bin/up' : `bin/${target} up`,
+    secretsCommand:
+      target === 'compose' ? 'bin/up' : target === 'swarm' ? 'bin/swarm up' : 'bin/kubernetes-secrets',
     startCommand: stack ? 'bin/backup start' : 'bin/up',
     name: answers.name,
     title: answers.name.replaceAll('-', ' ').replace(/^./, (letter) => letter.toUpperCase()),
@@ -179,6 +190,7 @@ function derive(answers: Answers): Deployment {
     environments,
     firstEnvironment,
     production,
+    ...(composeEnvironment && { composeEnvironment }),
     channelNames: answers.channels,
     webchat: answers.channels.includes('web'),
     channels,

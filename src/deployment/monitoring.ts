@@ -7,6 +7,12 @@ import type { Environment } from './environments.ts';
 import type { Image } from './images.ts';
 import { longestGap } from './schedule.ts';
 
+interface MonitoringPorts {
+  grafana: number;
+  prometheus: number;
+  alertmanager: number;
+}
+
 /** What watches an environment, and whom it tells. */
 export interface Monitoring {
   /** False when the answers want none: then nothing of it is written. */
@@ -17,6 +23,8 @@ export interface Monitoring {
   /** Those that alerts need; the others stand in groups of their own, so that none is missing because another one is. */
   alerting: string[];
   alerts: Alert[];
+  /** Seconds after which a good set and a drill are missing, by their schedules. */
+  backupAges: { late: number; drillLate: number };
   recordings: Recording[];
   /** Alerts that are not sent while another one fires that says what is behind them. */
   inhibitions: { source: string; targets: string[] }[];
@@ -25,7 +33,9 @@ export interface Monitoring {
   site: { path: string; statusCodes: number[] };
   receivers: { slack: boolean; email: string[]; any: boolean };
   /** Ports on the loopback address of the host, unless the environment's variables say otherwise. */
-  ports: { grafana: number; prometheus: number; alertmanager: number };
+  ports: MonitoringPorts;
+  /** What the variables of an environment say of them, so that environments of one machine do not collide. */
+  portsOf: (environment: string) => MonitoringPorts;
 }
 
 /** Images of the monitoring; those of the stack itself stand in images.ts. */
@@ -69,6 +79,10 @@ export function deriveMonitoring(
   const { owner, backup: backupRole } = database.roles;
   const tls = environments.some(({ secure }) => secure);
   const [bot = ''] = answers.bots;
+  const backupAges = {
+    late: gapOf(backup.schedule) + 2 * 3600,
+    drillLate: gapOf(backup.drillSchedule) + 2 * 86_400,
+  };
   const alerts = deriveAlerts({
     ...wanted,
     replicas: scaling.replicas,
@@ -78,9 +92,7 @@ export function deriveMonitoring(
     owner,
     database: database.name,
     backupRole: backupRole.name,
-    ...(backup.enabled && {
-      backup: { gap: gapOf(backup.schedule), drillGap: gapOf(backup.drillSchedule) },
-    }),
+    ...(backup.enabled && { backup: backupAges }),
     ...(backup.pointInTime && { archive: { gap: gapOf(backup.baseSchedule) } }),
   });
   const alerting = [
@@ -98,6 +110,7 @@ export function deriveMonitoring(
     services: [...alerting, 'grafana', 'loki', 'log-agent'],
     alerting,
     alerts,
+    backupAges,
     recordings: deriveRecordings(),
     inhibitions: deriveInhibitions(alerts),
     dashboards: deriveDashboards({
@@ -119,6 +132,14 @@ export function deriveMonitoring(
       any: wanted.slack || wanted.email.length > 0,
     },
     ports: PORTS,
+    portsOf: (environment) => {
+      const shift = 10 * environments.findIndex(({ name }) => name === environment);
+      return {
+        grafana: PORTS.grafana + shift,
+        prometheus: PORTS.prometheus + shift,
+        alertmanager: PORTS.alertmanager + shift,
+      };
+    },
   };
 }
 

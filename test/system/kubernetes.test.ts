@@ -20,6 +20,7 @@ import {
   unknownFields,
   type KubernetesObject,
 } from '../unit/scale/cluster.ts';
+import { parse } from 'yaml';
 import { matrix, on } from '../unit/scale/matrix.ts';
 import { withAnswers } from '../unit/answers/sample.ts';
 import { demand, demandDocker, docker, run } from './engine/setup.ts';
@@ -174,6 +175,61 @@ describe.each(Object.entries(matrix))('%s', (name, changes) => {
     expect(stdout).toContain('server botpress.acme-bot-production.svc.cluster.local:3000 resolve');
     expect(stdout).toMatch(/resolver (?!\$)\S+.* valid=5s/);
   });
+});
+
+it('says that a backup or a drill is missing, also where there never was one', async () => {
+  const folder = join(scratch, 'rules');
+  const answers = `${folder}.json`;
+  writeFileSync(answers, JSON.stringify(withAnswers(on('kubernetes', { 'backup.schedule': '0 4 * * 1' }))));
+  await demand(process.execPath, [command, folder, '--yes', '--answers', answers]);
+  const { spec } = parse(
+    readFileSync(join(folder, 'kubernetes/components/monitoring/rules.yaml'), 'utf8'),
+  ) as { spec: object };
+  const week = 7 * 86_400;
+  const late = { BotpressBackupMissing: week + 2 * 3600, BotpressDrillMissing: week + 2 * 86_400 };
+  const jobs = { BotpressBackupMissing: 'backup', BotpressDrillMissing: 'backup-drill' };
+  /** The job was made so many seconds ago, and was last done so many seconds ago, or never. */
+  const judge = (alert: keyof typeof jobs, made: number, done: number | undefined, fires: boolean) => {
+    const labels = `namespace="acme-bot-production", cronjob="${jobs[alert]}"`;
+    return {
+      interval: '1m',
+      input_series: [
+        { series: `kube_cronjob_created{${labels}}`, values: `-${made}x5` },
+        ...(done === undefined
+          ? []
+          : [{ series: `kube_cronjob_status_last_successful_time{${labels}}`, values: `-${done}x5` }]),
+      ],
+      promql_expr_test: [
+        {
+          expr: `count(ALERTS{alertname="${alert}", alertstate="firing"})`,
+          eval_time: '1m',
+          exp_samples: fires ? [{ value: 1 }] : [],
+        },
+      ],
+    };
+  };
+  const rules = join(scratch, 'promtool');
+  mkdirSync(rules);
+  writeFileSync(join(rules, 'rules.json'), JSON.stringify(spec));
+  writeFileSync(
+    join(rules, 'tests.json'),
+    JSON.stringify({
+      rule_files: ['rules.json'],
+      evaluation_interval: '1m',
+      tests: (Object.keys(jobs) as (keyof typeof jobs)[]).flatMap((alert) => [
+        judge(alert, late[alert] + 300, undefined, true),
+        judge(alert, late[alert] - 300, undefined, false),
+        judge(alert, 9 * week, late[alert] + 300, true),
+        // A weekly one is not late for most of its week.
+        judge(alert, 9 * week, late[alert] - 300, false),
+      ]),
+    }),
+  );
+  chmodSync(scratch, 0o755);
+  await demandDocker([
+    ...['run', '--rm', '--network', 'none', '--volume', `${rules}:/rules:ro`, '--workdir', '/rules'],
+    ...['--entrypoint', 'promtool', 'prom/prometheus:v3.5.3', 'test', 'rules', '/rules/tests.json'],
+  ]);
 });
 
 /** Every script of a repository. */

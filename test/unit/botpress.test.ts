@@ -450,8 +450,13 @@ describe('health.sh', () => {
       }),
     );
 
-  const check = (port: number, database: number, environment: Record<string, string> = {}) =>
-    run(join(root, 'botpress/health.sh'), [], {
+  const check = (
+    port: number,
+    database: number,
+    environment: Record<string, string> = {},
+    args: string[] = [],
+  ) =>
+    run(join(root, 'botpress/health.sh'), args, {
       HEALTH_STATE_DIR: state,
       PORT: String(port),
       DATABASE_HOST: '127.0.0.1',
@@ -596,6 +601,45 @@ describe('health.sh', () => {
       });
     expect(await isEnded()).toBe(false);
     expect(readdirSync(state).sort()).toEqual(['hook.sh', 'loading', 'server.pid']);
+  });
+
+  it('with --patient, is healthy after it has served while the database is away or slow, or the server loads', async () => {
+    startServer();
+    const [database, nobody] = [await postgres('R'), await closedPort()];
+    const patient = async (port: number, at = database, environment: Record<string, string> = {}) => {
+      const { code, out } = await check(port, at, environment, ['--patient']);
+      return [code, out];
+    };
+    const passing: [port: number, at: number, reason: string][] = [
+      [await status({ ...up, database: 'error' }), database, 'the database is not up'],
+      [await status({}, 503), database, 'loading: '],
+      [await status(undefined), database, '/status does not answer in time'],
+      [await closedPort(), nobody, 'no port is open and PostgreSQL does not take connections'],
+    ];
+    // An update would go on if a node that never served were called healthy.
+    for (const [port, at, reason] of passing)
+      expect(await patient(port, at)).toEqual([1, expect.stringContaining(`unhealthy: ${reason}`)]);
+    expect(await patient(await status(up))).toEqual([0, 'healthy\n']);
+    for (const [port, at, reason] of passing)
+      expect(await patient(port, at)).toEqual([0, expect.stringContaining(`patient: ${reason}`)]);
+    // What does not pass by itself, and everybody who asks without patience.
+    expect(await patient(await status({ ...up, messaging: 'down' }))).toEqual([
+      1,
+      expect.stringContaining('messaging is down'),
+    ]);
+    expect(await patient(await closedPort())).toEqual([1, expect.stringContaining('no port is open')]);
+    for (const [port, at, reason] of passing)
+      expect(await check(port, at)).toMatchObject({
+        code: 1,
+        out: expect.stringContaining(`unhealthy: ${reason}`),
+      });
+    expect(await isEnded()).toBe(false);
+    // And a server that loads for too long is ended all the same.
+    expect(await patient(await status({}, 503), database, { WATCHDOG_LOADING_SECONDS: '0' })).toEqual([
+      1,
+      expect.stringContaining('server ended for a fresh start'),
+    ]);
+    expect(await isEnded()).toBe(true);
   });
 
   it('is unhealthy, and ends nothing, when /status does not answer', async () => {

@@ -21,7 +21,9 @@ import { dirname, join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { deriveDeployment } from '../../src/deployment/deployment.ts';
 import { renderArtefacts } from '../../src/rendering/artefact.ts';
-import { answersWith } from './answers/sample.ts';
+import { buildPlan } from '../../generators/plan.ts';
+import { parseAnswers } from '../../generators/gate.ts';
+import { answersWith, withAnswers } from './answers/sample.ts';
 
 jest.setTimeout(60_000);
 
@@ -42,7 +44,7 @@ const templates = [
   ...libraries,
 ].map((template) => ({ template }));
 
-const answers = answersWith({
+const settings = {
   domain: 'bot.acme.example',
   contact: 'ops@acme.example',
   edition: 'pro',
@@ -57,12 +59,14 @@ const answers = answersWith({
   'backup.targets': [],
   ci: 'none',
   monitoring: false,
-});
+};
+const answers = answersWith(settings);
 
 /**
  * Stands in for the engine: notes each call and the environment that matters, and has whatever was started healthy.
  * DOCKER_COMPOSE_VERSION, DOCKER_DOWN, DOCKER_SECURE and DOCKER_REFUSED (a channel) set its faults,
- * DOCKER_HANGS too: services whose start does not come to an end.
+ * DOCKER_HANGS too: services whose start does not come to an end. DOCKER_STACK=service|container and
+ * DOCKER_COMPOSE_RUNS have something run already.
  */
 const docker = String.raw`#!/usr/bin/env bash
 printf '%s\n' "ENVIRONMENT=$ENVIRONMENT $*" >>"$DOCKER_CALLS"
@@ -84,6 +88,7 @@ answer_webhook() {
 case "$*" in
   info*DockerRootDir*) echo /nowhere ;;
   info*SecurityOptions*) echo "[name=seccomp,profile=builtin ${'$'}{DOCKER_OPTION:-name=cgroupns}]" ;;
+  info*ControlAvailable*) echo true ;;
   info*) [[ -z $DOCKER_DOWN ]] ;;
   'compose version --short') echo "${'$'}{DOCKER_COMPOSE_VERSION:-2.40.3}" ;;
   *'config --services') printf '%s\n' postgres nginx volume-owner ;;
@@ -98,7 +103,9 @@ case "$*" in
   *secure.sh*) echo 'database: as it should be'; exit "${'$'}{DOCKER_SECURE:-0}" ;;
   *' exec -T botpress-blue '*/dev/tcp/*) answer_webhook ;;
   ps*publish=*) ;;
-  ps*) [[ ! -e $DOCKER_STARTED ]] || echo 0123456789ab ;;
+  ps*stack.namespace=*) [[ $DOCKER_STACK != container ]] || echo 0123456789ab ;;
+  'service inspect '*) [[ $DOCKER_STACK == service ]] ;;
+  ps*) [[ ! -e $DOCKER_STARTED && -z $DOCKER_COMPOSE_RUNS ]] || echo 0123456789ab ;;
   'inspect --format {{index'*RestartCount*)
     for service in nginx postgres volume-owner botpress-blue botpress-green; do
       echo "$service|running|healthy|0|unless-stopped|0|2999-01-01T00:00:00.5Z|image"
@@ -714,6 +721,53 @@ describe('bin/check', () => {
     mkdirSync(at('docs'));
     writeFileSync(at('docs/runbook.md'), '# Runbook\n\n## Rollback\n');
     expect(check().line('rollback')).toMatchObject({ result: 'pass' });
+  });
+});
+
+describe('beside a stack of a Swarm', () => {
+  beforeEach(() => {
+    for (const { path, content } of buildPlan(
+      parseAnswers(withAnswers({ ...settings, 'scaling.target': 'swarm' })),
+    ).files.filter((file) => !file.path.startsWith('secrets/'))) {
+      mkdirSync(dirname(join(root, path)), { recursive: true });
+      writeFileSync(join(root, path), content);
+      if (/^bin\/[^.]+$/.test(path)) chmodSync(join(root, path), 0o755);
+    }
+    mkdirSync(at('secrets/development'), { recursive: true, mode: 0o700 });
+    writeFileSync(at('secrets/development/license-key'), 'licence');
+  });
+
+  it.each([
+    ['up', []],
+    ['up', ['--dry-run']],
+    ['compose', ['development', 'up', '--detach']],
+    ['compose', ['development', '--profile', 'nlu', 'restart', 'postgres']],
+  ])('bin/%s %j starts nothing, whether services or containers of the stack are seen', (command, args) => {
+    for (const DOCKER_STACK of ['service', 'container']) {
+      const { code, err } = run(command, args, { DOCKER_STACK });
+      expect(code).toBe(1);
+      expect(err).toContain('development runs here as a stack of the Swarm');
+      expect(err).toContain('bin/swarm up development');
+    }
+    expect(calls().filter((call) => / compose /.test(call) && !call.includes('compose version'))).toEqual([]);
+    expect(existsSync(at('secrets/development/app-secret'))).toBe(false);
+  });
+
+  it('what starts nothing works beside it, and all of it without one', () => {
+    expect(run('compose', ['development', 'ps'], { DOCKER_STACK: 'service' }).code).toBe(0);
+    expect(
+      run('compose', ['development', 'exec', 'nginx', 'run', 'up'], { DOCKER_STACK: 'service' }).code,
+    ).toBe(0);
+    expect(run('compose', ['development', 'up', '--detach', 'postgres']).code).toBe(0);
+    const { code, err } = run('up');
+    expect({ code, err }).toEqual({ code: 0, err: '' });
+  });
+
+  it('nor does bin/swarm start a stack beside compose', () => {
+    const { code, err } = run('swarm', ['up'], { DOCKER_COMPOSE_RUNS: 'yes' });
+    expect(code).toBe(1);
+    expect(err).toContain('development runs here with compose');
+    expect(calls().filter((call) => /deploy|label-add/.test(call))).toEqual([]);
   });
 });
 

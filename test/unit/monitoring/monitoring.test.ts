@@ -275,6 +275,25 @@ describe.each([
   });
 });
 
+describe('the ports in the documents', () => {
+  it.each(['compose', 'swarm', 'kubernetes'])(
+    'are those of the environment in its commands: %s',
+    (target) => {
+      const files = plan({ ...least, 'scaling.target': target });
+      const text = read(files, 'docs/monitoring.md');
+      const [, name = ''] = /^bin\/up (\S+)$/m.exec(text) ?? [];
+      // What a Swarm or a cluster runs has no monitoring of compose.
+      expect(name).toBe(target === 'compose' ? 'production' : 'staging');
+      const variables = read(files, `.env.${name}.example`);
+      for (const service of ['GRAFANA', 'PROMETHEUS', 'ALERTMANAGER']) {
+        const [, port = ''] = new RegExp(`^${service}_PORT=(\\d+)$`, 'm').exec(variables) ?? [];
+        expect(text).toContain(`-L ${port}:localhost:${port} `);
+        expect(text).toContain(`http://localhost:${port}`);
+      }
+    },
+  );
+});
+
 describe('the logs', () => {
   const files = plan(everything);
 

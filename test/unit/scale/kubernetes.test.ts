@@ -1,4 +1,7 @@
-import { posix } from 'node:path';
+import { spawnSync } from 'node:child_process';
+import { mkdirSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { dirname, join, posix } from 'node:path';
 import { describe, expect, it } from '@jest/globals';
 import { parse } from 'yaml';
 import {
@@ -8,11 +11,14 @@ import {
   policiesOf,
   renderFiles,
   schemaFaults,
+  selects,
   unknownFields,
   writtenObjects,
   type Container,
   type Files,
+  type KubernetesObject,
   type Mapping,
+  type PodSpec,
 } from './cluster.ts';
 import { matrix, on } from './matrix.ts';
 
@@ -139,6 +145,12 @@ describe.each(Object.entries(matrix))('%s', (_, changes) => {
     }
   });
 
+  it('ends the language server before its successor wants the volume', () => {
+    const server = find('Deployment', 'language-server');
+    expect(Boolean(server)).toBe(changes.nlu === true);
+    if (server) expect(server.spec?.strategy).toEqual({ type: 'Recreate' });
+  });
+
   it('scales no further than the connections of the database reach', () => {
     const scaler = find('HorizontalPodAutoscaler', 'botpress')?.spec as
       { minReplicas: number; maxReplicas: number } | undefined;
@@ -209,6 +221,36 @@ describe.each(Object.entries(matrix))('%s', (_, changes) => {
       expect(mayConnect(objects, node, name('duckling'), 8000)).toBe(true);
       expect(mayConnect(objects, node, name('language-server'), 3100)).toBe(true);
       expect(mayConnect(objects, name('stranger'), name('duckling'), 8000)).toBe(false);
+    }
+  });
+
+  it.each(['ingress', 'gateway'])('lets the proof of a domain in where it lets visitors in: %s', (way) => {
+    const overlays = [...files.keys()].flatMap(
+      (path) => /^(.*\/overlays\/\w+)\/settings\//.exec(path)?.[1] ?? [],
+    );
+    expect(overlays.length).toBeGreaterThan(0);
+    for (const overlay of overlays) {
+      const paths = listed(`${overlay}/${way}/kustomization.yaml`, files);
+      const taken = writtenObjects(new Map([...files].filter(([path]) => paths.includes(path))));
+      const fetched = JSON.stringify(taken).includes('cert-manager.io/cluster-issuer');
+      const policies = policiesOf(taken);
+      const visitors = policies.find(({ selector }) =>
+        selects(selector, { 'app.kubernetes.io/name': 'nginx' }),
+      );
+      const proof = policies.filter(({ selector }) =>
+        selects(selector, { 'acme.cert-manager.io/http01-solver': 'true' }),
+      );
+      // The same peers at another port, and in this direction alone.
+      expect(proof.map(({ types, ingress }) => ({ types, ingress }))).toEqual(
+        fetched
+          ? [
+              {
+                types: ['Ingress'],
+                ingress: [{ from: visitors?.ingress[0]?.from, ports: [{ protocol: 'TCP', port: 8089 }] }],
+              },
+            ]
+          : [],
+      );
     }
   });
 
@@ -298,6 +340,95 @@ describe('PostgreSQL of the operator', () => {
       lines.filter((line) => line.startsWith('hostssl botpress ')).map((line) => line.split(' ')[2]),
     ).toEqual(roles);
   });
+});
+
+it('fills the volume of the language server with a pod that the namespace takes, and ends it', async () => {
+  const files = renderFiles(on('kubernetes', { nlu: true }));
+  const [, text = ''] =
+    /### Files of the language server\n[\s\S]*?```sh\n([\s\S]*?)```/.exec(
+      files.get('docs/scaling.md') ?? '',
+    ) ?? [];
+  const [, object = ''] = /<<'END'\n([\s\S]*?)\nEND\n/.exec(text) ?? [];
+  const pod = parse(object) as KubernetesObject;
+  expect(await schemaFaults([pod])).toEqual([]);
+  expect(unknownFields([pod])).toEqual([]);
+  const objects = writtenObjects(files);
+  const server = podsOf(objects).find(({ owner }) => owner === 'Deployment language-server')!;
+  const { spec } = pod as unknown as { spec: PodSpec };
+  const [container] = spec.containers;
+  // As restricted as the pods of the overlay, and the same user, whose files the server reads.
+  expect(container?.securityContext).toEqual(server.spec.containers[0]?.securityContext);
+  expect(container?.image).toBe(server.spec.containers[0]?.image);
+  expect({ ...spec.securityContext, fsGroupChangePolicy: 'OnRootMismatch' }).toEqual(
+    server.spec.securityContext,
+  );
+  const claims = (each: PodSpec) =>
+    (each.volumes ?? []).flatMap(
+      ({ persistentVolumeClaim: claim }) => (claim as { claimName: string })?.claimName ?? [],
+    );
+  expect(claims(spec)).toEqual(claims(server.spec));
+  // It writes where the server only reads.
+  expect(container?.volumeMounts).toEqual([{ name: 'languages', mountPath: '/languages' }]);
+  const commands = text.replace(object, '').split('\n');
+  const at = (part: string) => commands.findIndex((line) => line.includes(part));
+  const order = ['--replicas=0', 'apply', '| kubectl', 'delete pod languages', '--replicas=1'].map(at);
+  expect(order).toEqual([...order].sort((a, b) => a - b));
+  expect(order).not.toContain(-1);
+});
+
+describe('a job that a command runs', () => {
+  const files = renderFiles(on('kubernetes', {}));
+
+  /** What run_job does when kubectl fails at a call like `failing`, asked the way that commands ask it. */
+  function runJob(failing: string) {
+    const folder = mkdtempSync(join(tmpdir(), 'run-job-'));
+    try {
+      for (const [path, text] of files) {
+        if (!path.startsWith('bin/lib/')) continue;
+        mkdirSync(dirname(join(folder, path)), { recursive: true });
+        writeFileSync(join(folder, path), text);
+      }
+      writeFileSync(
+        join(folder, 'kubectl'),
+        `#!/bin/sh
+echo "$*" >>'${folder}/calls'
+case "$*" in
+  ${failing}) echo 'error: refused by the test' >&2; exit 1 ;;
+  'kustomize '*) echo 'kind: Job' ;;
+  *' apply '*) [ "$(cat)" = 'kind: Job' ] ;;
+  *' get job '*) echo 'SuccessCriteriaMet Complete ' ;;
+esac
+`,
+        { mode: 0o755 },
+      );
+      const script =
+        '. "$ROOT/bin/lib/kubernetes/cluster.sh"; select_environment production; context= timeout=20; run_job migration botpress-migrate || { echo gave up; exit 7; }';
+      const { status, stdout, stderr } = spawnSync('bash', ['--norc', '-Eeuo', 'pipefail', '-c', script], {
+        encoding: 'utf8',
+        env: { ROOT: folder, PATH: `${folder}:${process.env.PATH}` },
+      });
+      const polled = / get job /.test(readFileSync(join(folder, 'calls'), 'utf8'));
+      return { status, stdout, stderr, polled };
+    } finally {
+      rmSync(folder, { recursive: true });
+    }
+  }
+
+  it('is waited for', () => {
+    expect(runJob('nothing')).toEqual({ status: 0, stdout: '', stderr: '', polled: true });
+  });
+
+  it.each(["'kustomize '*", "*' apply '*", "*' delete job '*"])(
+    'is not waited for where kubectl refused it: %s',
+    (failing) => {
+      expect(runJob(failing)).toEqual({
+        status: 7,
+        stdout: 'gave up\n',
+        stderr: 'error: refused by the test\n',
+        polled: false,
+      });
+    },
+  );
 });
 
 it('asks nothing of nginx that differs from compose but where TLS ends', () => {

@@ -2,6 +2,10 @@
  * One deployment, three outputs: what compose.yaml, the stack and the Kubernetes objects say must be the same. Everything is
  * computed from the rendered files, never from templates or the deployment.
  */
+import { spawnSync } from 'node:child_process';
+import { existsSync, mkdirSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { dirname, join } from 'node:path';
 import { describe, expect, it } from '@jest/globals';
 import { parse } from 'yaml';
 import {
@@ -14,6 +18,7 @@ import {
   type Mapping,
   type Pod,
 } from './cluster.ts';
+import { metricsOf } from '../monitoring/promql.ts';
 import { matrix, on } from './matrix.ts';
 
 /** What is compared, the same shape for all three. */
@@ -244,6 +249,8 @@ describe.each(Object.entries(matrix))('%s', (_, changes) => {
     expect(without(two.botpress, ...apart)).toEqual({
       ...expected,
       command: ['/opt/botpress-prod/drain.sh', ...node.command],
+      // It ends whom it finds unhealthy.
+      health: [...(node.health ?? []), '--patient'],
     });
     expect(without(three.botpress, ...apart)).toEqual({
       ...expected,
@@ -381,6 +388,36 @@ it.each(Object.entries(matrix).filter(([, { monitoring }]) => monitoring !== fal
   },
 );
 
+it.each(['15 3 * * *', '0 4 * * 1', '30 */6 * * *'])(
+  'misses a backup and a drill on Kubernetes as long after %s as compose does',
+  (schedule) => {
+    const files = renderFiles(on('kubernetes', { 'backup.schedule': schedule }));
+    const exprOf = (path: string, alert: string) => {
+      const { groups, spec } = parse(files.get(path) ?? '') as {
+        groups?: { rules: Mapping[] }[];
+        spec?: { groups: { rules: Mapping[] }[] };
+      };
+      const rules = (groups ?? spec?.groups ?? []).flatMap(({ rules: each }) => each);
+      return String(rules.find((rule) => rule.alert === alert)?.expr);
+    };
+    const ageOf = (expr: string) => Number(/> (\d+)$/.exec(expr)?.[1]);
+    for (const [here, job, there] of [
+      ['BotpressBackupMissing', 'backup', 'BackupTooOld'],
+      ['BotpressDrillMissing', 'backup-drill', 'RestoreDrillTooOld'],
+    ] as const) {
+      const expr = exprOf('kubernetes/components/monitoring/rules.yaml', here);
+      expect(ageOf(expr)).toBeGreaterThan(0);
+      expect(ageOf(expr)).toBe(ageOf(exprOf('monitoring/prometheus/rules/alerts.yml', there)));
+      // The moment of the last success is not there before the first one.
+      expect(metricsOf(expr).sort()).toEqual([
+        'kube_cronjob_created',
+        'kube_cronjob_status_last_successful_time',
+      ]);
+      expect(expr.match(new RegExp(`cronjob="${job}"`, 'g'))).toHaveLength(2);
+    }
+  },
+);
+
 describe('a stack', () => {
   const files = renderFiles(on('swarm', { channels: ['web', 'slack'] }));
   const stack = parse(files.get('swarm/stack.yaml') ?? '', { merge: true }) as {
@@ -388,6 +425,7 @@ describe('a stack', () => {
       string,
       {
         deploy: { update_config: Mapping; endpoint_mode?: string; replicas?: unknown; placement?: Mapping };
+        healthcheck?: { start_period: string; interval: string; retries: number };
         configs?: { source: string }[];
         secrets?: { source: string; mode: number }[];
       }
@@ -408,6 +446,63 @@ describe('a stack', () => {
     expect(recreate.services.botpress?.deploy.update_config.order).toBe('stop-first');
   });
 
+  it('lets a node load for as long as health.sh does, and notices within 25 s one that is ill', () => {
+    const seconds = (text: string | undefined) => Number(/^(\d+)s$/.exec(text ?? '')?.[1]);
+    const { start_period: start, interval, retries } = stack.services.botpress?.healthcheck ?? {};
+    const [, patience] =
+      /WATCHDOG_LOADING_SECONDS:-(\d+)\}/.exec(files.get('botpress/health.sh') ?? '') ?? [];
+    expect(seconds(start)).toBeGreaterThan(Number(patience));
+    expect((seconds(interval) + 1) * (retries ?? 0)).toBeLessThanOrEqual(25);
+    const [, monitor] = /UPDATE_MONITOR:-(\d+s)\}/.exec(files.get('swarm/stack.yaml') ?? '') ?? [];
+    expect(seconds(monitor)).toBeGreaterThan(25);
+  });
+
+  it('takes back an update whose node does not get ready, and no other', () => {
+    const folder = mkdtempSync(join(tmpdir(), 'take-back-'));
+    try {
+      for (const [path, text] of files) {
+        if (!path.startsWith('bin/lib/')) continue;
+        mkdirSync(dirname(join(folder, path)), { recursive: true });
+        writeFileSync(join(folder, path), text);
+      }
+      writeFileSync(
+        join(folder, 'docker'),
+        `#!/bin/sh
+case "$*" in
+  'service inspect --format {{if .UpdateStatus}}'*' acme-bot-production_botpress') echo "$STATE" ;;
+  *) echo "$*" >>'${folder}/calls' ;;
+esac
+`,
+        { mode: 0o755 },
+      );
+      const takeBack = (state: string) => {
+        rmSync(join(folder, 'calls'), { force: true });
+        const { status, stderr } = spawnSync(
+          'bash',
+          [
+            '--norc',
+            '-Eeuo',
+            'pipefail',
+            '-c',
+            '. "$ROOT/bin/lib/environment.sh"; select_environment production; . "$ROOT/bin/lib/swarm/stack.sh"; take_back 7',
+          ],
+          { encoding: 'utf8', env: { ROOT: folder, STATE: state, PATH: `${folder}:${process.env.PATH}` } },
+        );
+        const calls = join(folder, 'calls');
+        return [status, stderr, existsSync(calls) ? readFileSync(calls, 'utf8') : ''];
+      };
+      expect(takeBack('updating')).toEqual([
+        0,
+        expect.stringContaining('botpress did not get ready within 7 s'),
+        'service rollback --detach acme-bot-production_botpress\n',
+      ]);
+      for (const state of ['', 'completed', 'rollback_completed', 'rollback_started'])
+        expect(takeBack(state)).toEqual([0, '', '']);
+    } finally {
+      rmSync(folder, { recursive: true });
+    }
+  });
+
   it('names every config and secret that it uses, and none that nobody uses', () => {
     const jobs = parse(files.get('swarm/jobs.yaml') ?? '', { merge: true }) as typeof stack;
     const used = [...Object.values(stack.services), ...Object.values(jobs.services)].flatMap(
@@ -420,5 +515,47 @@ describe('a stack', () => {
     expect(listed.map(([name]) => name).sort()).toEqual([...new Set(used)].sort());
     for (const [, file] of listed)
       expect([file, files.has(file.replace('/ENVIRONMENT/', '/production/'))]).toEqual([file, true]);
+  });
+});
+
+describe.each(['swarm', 'kubernetes'] as const)('what is said of production on %s', (target) => {
+  const texts = (changes: Record<string, unknown>) =>
+    [...renderFiles(on(target, changes))].filter(([path]) => /\.md$|\.example$/.test(path));
+  /** Lines that start it with compose: `bin/up` without a name means the first environment. */
+  const starting = (files: [string, string][], name: RegExp) =>
+    files.flatMap(([path, text]) =>
+      text
+        .split('\n')
+        .filter((line) => name.test(line))
+        .map((line) => `${path}: ${line}`),
+    );
+
+  it('never tells to start it with compose too', () => {
+    const files = texts({ channels: ['web', 'slack'], nlu: true, 'backup.targets': ['local'] });
+    // The form of its variables is for whoever runs it with compose.
+    expect(
+      starting(files, /bin\/(up|deploy) production/).filter((line) => !line.startsWith('.env.production')),
+    ).toEqual([]);
+    // What rolls out there is not bin/deploy, which is not written.
+    expect(starting(files, /bin\/deploy/)).toEqual([]);
+    for (const name of ['README.md', 'docs/runbook.md', 'docs/channels.md', 'docs/alerts.md'])
+      expect([name, files.find(([path]) => path === name)?.[1]]).toEqual([
+        name,
+        expect.stringMatching(new RegExp(`bin/${target}(-secrets| up) production`)),
+      ]);
+  });
+
+  it('nor where it is the only environment', () => {
+    const files = texts({ environments: ['production'] });
+    expect(
+      starting(files, /^\.\/bin\/up|bin\/up production/).filter((line) => !line.startsWith('.env')),
+    ).toEqual([]);
+  });
+
+  it('points to places that are there', () => {
+    const files = new Map(texts({ channels: ['web', 'slack'] }));
+    for (const name of ['README.md', 'docs/channels.md', 'docs/alerts.md'])
+      expect(files.get(name)).toMatch(/runbook\.md#where-production-runs\)/);
+    expect(files.get('docs/runbook.md')).toMatch(/^## Where production runs$/m);
   });
 });
