@@ -143,6 +143,26 @@ exit "\${code:-0}"
     expect(release('--restore').called).toContain('rollback staging --wait --restore');
   });
 
+  it('goes on where the commit on the server has no bin/push-content yet', () => {
+    git(server, 'rm', '--quiet', 'bin/push-content');
+    git(server, 'commit', '--quiet', '--message', 'Before the part was added');
+    expect(release()).toMatchObject({
+      code: 0,
+      stderr: '',
+      called: ['deploy staging --wait', 'push-content staging', ask],
+      has: commit,
+    });
+  });
+
+  it('says that the server cannot be reached when the connection breaks before anything is changed', () => {
+    codes({ 'push-content': '255' });
+    expect(release()).toMatchObject({
+      code: 255,
+      stderr: expect.stringContaining('cannot be reached'),
+      has: former,
+    });
+  });
+
   it('begins nothing when content was changed on the server', () => {
     codes({ 'push-content': '3' });
     expect(release()).toMatchObject({ code: 3, has: former, called: ['push-content staging --check'] });
