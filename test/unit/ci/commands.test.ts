@@ -163,6 +163,40 @@ exit "\${code:-0}"
     });
   });
 
+  it.each(['value', 'file'])(
+    'gives ssh a key that came as a %s with the line breaks that ssh needs',
+    (form) => {
+      const key = '-----BEGIN KEY-----\nabc\n-----END KEY-----\n';
+      const host = 'server.example ssh-ed25519 AAAA';
+      for (const pasted of [key, key.trim(), key.replaceAll('\n', '\r\n')]) {
+        write(scratch, 'key', pasted, 0o644);
+        write(scratch, 'known', `${host}\r\n`, 0o644);
+        const { status, stdout } = spawnSync(
+          'bash',
+          [
+            '-c',
+            `set -Eeuo pipefail; ROOT=$PWD; . bin/lib/remote.sh; select_environment staging; open_remote
+           cat "$access/key"; cat "$access/known_hosts"; stat -c %a "$access/key"`,
+          ],
+          {
+            cwd: here,
+            encoding: 'utf8',
+            env: {
+              PATH: process.env['PATH'],
+              DEPLOY_HOST: 'server.example',
+              DEPLOY_SSH_KEY: form === 'file' ? join(scratch, 'key') : pasted,
+              DEPLOY_KNOWN_HOSTS: form === 'file' ? join(scratch, 'known') : `${host}\r\n`,
+            },
+          },
+        );
+        expect({ status, stdout: stdout.replace(/\n+/g, '\n') }).toEqual({
+          status: 0,
+          stdout: `${key}${host}\n600\n`,
+        });
+      }
+    },
+  );
+
   it('begins nothing when content was changed on the server', () => {
     codes({ 'push-content': '3' });
     expect(release()).toMatchObject({ code: 3, has: former, called: ['push-content staging --check'] });
