@@ -1,6 +1,16 @@
 import { afterAll, beforeAll, describe, expect, it } from '@jest/globals';
-import { execFileSync, spawnSync } from 'node:child_process';
-import { chmodSync, mkdirSync, mkdtempSync, readFileSync, rmSync, statSync, writeFileSync } from 'node:fs';
+import { execFileSync, spawn, spawnSync } from 'node:child_process';
+import {
+  chmodSync,
+  copyFileSync,
+  existsSync,
+  mkdirSync,
+  mkdtempSync,
+  readFileSync,
+  rmSync,
+  statSync,
+  writeFileSync,
+} from 'node:fs';
 import { tmpdir } from 'node:os';
 import { dirname, join } from 'node:path';
 import { artefacts } from '../../../generators/table.ts';
@@ -233,5 +243,104 @@ describe('the image in .env', () => {
     expect(bash(root, 'keep_image c:1.2.3').status).toBe(0);
     expect(readFileSync(file, 'utf8')).toBe('# IMAGE_BOTPRESS=old\nA=1\nB=2\nIMAGE_BOTPRESS=c:1.2.3\n');
     expect(statSync(file).mode & 0o777).toBe(0o600);
+  });
+});
+
+/**
+ * bin/deploy and bin/rollback over containers that are files with a state in each: everything that decides is as emitted,
+ * what asks the engine, nginx and the database is not.
+ */
+describe('a run that ends early', () => {
+  const engine = `
+state_of() { cat "$state_dir/containers/$1"; }
+states_of() { local node; for node in "$@"; do printf '%s %s\\n' "$node" "$(state_of "$node")"; done; }
+all_fit() { all_healthy "$@"; }
+be() { local state=$1 node; shift; for node in "$@"; do printf '%s\\n' "$state" >"$state_dir/containers/$node"; done; }
+start_nodes() { be healthy "$@"; }
+start_former_nodes() { be healthy "$@"; }
+stop_nodes() { be stopped "$@"; }
+containers() { printf 'container-of-%s\\n' "$1"; }
+image_of_node() { printf 'bp:12.31.10\\n'; }
+image_id_of_node() { printf 'sha256:c\\n'; }
+stored_version() { printf '12.31.10\\n'; }
+for stub in gate_nodes reload_nginx nginx_names announce check_before take_lock drain sleep restore_database; do eval "$stub() { :; }"; done
+dump_database() { plan[dump]=state/the.dump; }
+`;
+  const script = (root: string, lines: string) =>
+    `set -Eeuo pipefail; ROOT=${root}; . "$ROOT/bin/lib/rollout/rollout.sh"; select_environment; json=false gate_seconds=60\n${engine}\n${lines}`;
+  /** What a run of a plan needs, and then does. */
+  const run = (way: string, to = '12.31.10-2') => `begin false false
+plan=([way]=${way} [reason]=x [source]=compose [from_colour]=blue [to_colour]=green [from_image]=bp:12.31.10 [to_image]=bp:${to} [from_version]=12.31.10 [to_version]=\${to_version-12.31.10} [from_container]=container-of-botpress-blue)
+go false false`;
+
+  function prepare(name: string) {
+    const root = repositoryOf(name);
+    const environment = bash(root, 'printf "%s" "$environment"').stdout;
+    const folder = join(root, 'state', environment);
+    const variables = bash(root, 'printf "%s" "$variables_file"').stdout;
+    mkdirSync(join(folder, 'containers'));
+    copyFileSync(join(root, 'nginx/active-upstream.conf'), join(folder, 'nginx/active-upstream.conf'));
+    writeFileSync(join(folder, 'containers/botpress-blue'), 'healthy\n');
+    writeFileSync(join(folder, 'containers/botpress-green'), 'stopped\n');
+    writeFileSync(variables, 'IMAGE_BOTPRESS=bp:12.31.10\n');
+    const read = (path: string) => readFileSync(join(folder, path), 'utf8').trim();
+    const state = () => ({
+      serves: bash(root, 'serving_colour').stdout,
+      blue: read('containers/botpress-blue'),
+      green: read('containers/botpress-green'),
+      image: readFileSync(variables, 'utf8').trim(),
+      result: (JSON.parse(read('deployments.jsonl').split('\n').at(-1) ?? '') as { result: string }).result,
+      // Neither frozen, draining nor closed any more, and nothing left for the next run to repair.
+      left: ['nginx/frozen', 'nginx/maintenance', 'nginx/draining', 'nginx/moving', 'rollout'].filter(
+        (path) => existsSync(join(folder, path)),
+      ),
+    });
+    return { root, folder, state };
+  }
+  const ended = { left: [] as string[] };
+  const former = {
+    ...ended,
+    serves: 'blue',
+    blue: 'healthy',
+    green: 'stopped',
+    image: 'IMAGE_BOTPRESS=bp:12.31.10',
+  };
+
+  it.each([
+    ['overlap', 'interrupted', 'stdout'],
+    ['overlap', 'interrupted', 'both'],
+    ['maintenance', 'interrupted', 'stdout'],
+    ['maintenance', 'interrupted', 'both'],
+    ['maintenance', 'left to itself', 'both'],
+  ])('undoes %s that is %s when nobody reads %s any more', async (way, how, what) => {
+    const { root, folder, state } = prepare(`pipe-${way}-${how}-${what}`.replaceAll(' ', '-'));
+    const child = spawn('bash', [
+      '-c',
+      script(
+        root,
+        `start_nodes() {
+           be healthy "$@"
+           until [[ -e $state_dir/nobody-reads ]]; do command sleep 0.1; done
+           ${how === 'interrupted' ? 'kill -INT $$' : 'say this is lost; say this as well'}
+         }
+         ${run(way)}`,
+      ),
+    ]);
+    const finished = new Promise<number | null>((resolve) => child.on('close', resolve));
+    await new Promise<void>((resolve) => {
+      let said = '';
+      child.stdout.on('data', (chunk: Buffer) => {
+        said += chunk.toString();
+        if (/^ {2}starting/m.test(said)) resolve();
+      });
+    });
+    const streams = what === 'both' ? [child.stdout, child.stderr] : [child.stdout];
+    await Promise.all(
+      streams.map((stream) => new Promise((resolve) => stream.once('close', resolve).destroy())),
+    );
+    child.stderr.resume();
+    writeFileSync(join(folder, 'nobody-reads'), '');
+    const code = await finished;
+    expect({ code, ...state() }).toEqual({ code: 130, result: 'interrupted', ...former });
   });
 });
