@@ -343,4 +343,43 @@ go false false`;
     const code = await finished;
     expect({ code, ...state() }).toEqual({ code: 130, result: 'interrupted', ...former });
   });
+
+  const finished = {
+    ...ended,
+    serves: 'green',
+    blue: 'stopped',
+    green: 'healthy',
+    image: 'IMAGE_BOTPRESS=bp:12.31.10-2',
+  };
+
+  it.each([
+    ['the old colour is stopped', 'overlap', 'stop_nodes() { be stopped "$@"; kill -INT $$; }'],
+    ['the old colour has died', 'overlap', 'drain() { be unhealthy botpress-blue; kill -INT $$; }'],
+    [
+      'the old colour dies and the drain fails',
+      'overlap',
+      'drain() { be unhealthy botpress-blue; drain() { :; }; return 1; }',
+    ],
+    [
+      'the new node is let in',
+      'maintenance',
+      'turn_off() { turn_off() { rm -f "$state_dir/nginx/$1"; }; kill -INT $$; }',
+    ],
+  ])('finishes a run that ends when %s (%s)', (_, way, fault) => {
+    const { root, folder, state } = prepare(`finish-${way}-${fault.length}`);
+    const { status, stdout, stderr } = spawnSync('bash', ['-c', script(root, `${fault}\n${run(way)}`)], {
+      encoding: 'utf8',
+    });
+    expect({ code: status, ...state() }).toEqual({ code: 0, result: 'done', ...finished });
+    expect(stdout).toContain('12.31.10 serves');
+    expect(stderr).not.toContain('nothing was changed');
+    expect(readFileSync(join(folder, 'last-deployment'), 'utf8')).toContain('from_image=bp:12.31.10\n');
+  });
+
+  it('says that nothing healthy serves when neither colour is fit', () => {
+    const { root, state } = prepare('neither');
+    const fault = 'drain() { be unhealthy botpress-blue botpress-green; return 1; }';
+    const { status } = spawnSync('bash', ['-c', script(root, `${fault}\n${run('overlap')}`)]);
+    expect({ code: status, ...state() }).toMatchObject({ code: 4, result: 'failed', image: former.image });
+  });
 });
