@@ -382,4 +382,52 @@ go false false`;
     const { status } = spawnSync('bash', ['-c', script(root, `${fault}\n${run('overlap')}`)]);
     expect({ code: status, ...state() }).toMatchObject({ code: 4, result: 'failed', image: former.image });
   });
+
+  /** Kills a run, and gives what a run of bin/rollback after it would bring back. */
+  function rollBackAfter(name: string, fault: string, way: string, before = '') {
+    const { root, folder } = prepare(name);
+    writeFileSync(join(root, 'state/the.dump'), 'dump');
+    // The deployment before the one that is killed.
+    writeFileSync(
+      join(folder, 'last-deployment'),
+      'from_image=bp:ancient\nfrom_version=12.31.10\nto_version=12.31.10\n',
+    );
+    const killed = spawnSync('bash', ['-c', script(root, `${fault}\n${way}`)]);
+    expect([killed.signal, existsSync(join(folder, 'rollout'))]).toEqual(['SIGKILL', true]);
+    return spawnSync(
+      'bash',
+      [
+        '-c',
+        script(
+          root,
+          `${before}\nbegin false false; plan_rollback true; printf '%s %s\\n' "\${plan[to_image]}" "\${plan[restore]-}"`,
+        ),
+      ],
+      { encoding: 'utf8' },
+    )
+      .stdout.trim()
+      .split('\n')
+      .at(-1);
+  }
+
+  it('goes back from a run that was killed and finished by the next one', () => {
+    const fault = 'stop_nodes() { be stopped "$@"; kill -KILL $$; }';
+    expect(rollBackAfter('killed-finished', fault, run('overlap'))).toBe('bp:12.31.10');
+  });
+
+  it('does not go back from a run that was killed and undone by the next one', () => {
+    const fault = 'start_nodes() { be healthy "$@"; kill -KILL $$; }';
+    expect(rollBackAfter('killed-undone', fault, run('overlap'))).toBe('bp:ancient');
+  });
+
+  it.each([
+    ['was about to open', 'open_to() { kill -KILL $$; }'],
+    ['had opened', 'keep_image() { kill -KILL $$; }'],
+  ])('goes back with the dump from a change of version that was killed when it %s', (what, fault) => {
+    const way = `to_version=12.31.11; ${run('maintenance', '12.31.11')}`;
+    const version = "stored_version() { printf '12.31.11\\n'; }";
+    expect(rollBackAfter(`killed-${what.replaceAll(' ', '-')}`, fault, way, version)).toBe(
+      'bp:12.31.10 state/the.dump',
+    );
+  });
 });
