@@ -431,3 +431,64 @@ go false false`;
     );
   });
 });
+
+describe('the gate', () => {
+  /** Answers of Botpress by node and bot; what is not listed does not exist there. */
+  const gate = (root: string, answers: string, serving = 'healthy') =>
+    bash(
+      root,
+      `state_of() { case $1 in botpress-*) echo ${serving} ;; *) echo healthy ;; esac; }
+for stub in check_machine check_state_disk secret_problems fetch_image compose_with_image compose know_own_configuration; do eval "$stub() { :; }"; done
+reach_from_nginx() { :; }
+node_request() {
+  local bot=\${3#/api/v1/bots/}
+  case $1/\${bot%%/*} in
+    ${answers}
+    *) printf 'HTTP/1.1 404 Not Found\\r\\n\\r\\nBot not found' ;;
+  esac
+}
+speaks() { printf 'HTTP/1.1 200 OK\\r\\n\\r\\n{"responses":[{"type":"text"}]}'; }
+is_silent() { printf 'HTTP/1.1 200 OK\\r\\n\\r\\n{"responses":[]}'; }
+BOTS=(support sales) plan=([way]=overlap)
+check_before false
+gate_nodes botpress-green && echo passed`,
+    );
+
+  it('asks every bot that answers before', () => {
+    const root = repositoryOf('gate-all');
+    expect(gate(root, '*) speaks ;;')).toMatchObject({ stdout: 'passed', stderr: '' });
+    for (const fault of [
+      '*green/sales) is_silent',
+      '*green/sales) false',
+      '*green/sales) printf "HTTP/1.1 404 x"',
+    ]) {
+      const { status, stdout, stderr } = gate(root, `${fault} ;; *) speaks ;;`);
+      expect([status, stdout, stderr]).toEqual([
+        1,
+        '',
+        expect.stringContaining('sales says nothing on botpress-green'),
+      ]);
+    }
+  });
+
+  it('names a bot that is not on the server yet, and goes on without it', () => {
+    const { status, stdout, stderr } = gate(repositoryOf('gate-new'), '*/support) speaks ;;');
+    expect([status, stdout]).toEqual([0, 'passed']);
+    expect(stderr).toMatch(
+      /sales says nothing on botpress-blue, which serves \(status 404\)[\s\S]*administration/,
+    );
+    expect(stderr).not.toContain('support');
+  });
+
+  it('asks every bot where nothing serves, and where nobody knows', () => {
+    const root = repositoryOf('gate-first');
+    for (const [answers, serving] of [
+      ['*/support) speaks ;;', 'absent'],
+      ['*/support) speaks ;; *blue/sales) false ;;', 'healthy'],
+    ] as const)
+      expect(gate(root, answers, serving)).toMatchObject({
+        status: 1,
+        stderr: expect.stringContaining('sales says nothing on botpress-green (status 404)'),
+      });
+  });
+});
