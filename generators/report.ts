@@ -126,13 +126,30 @@ export function describeNextSteps(deployment: Deployment, outcome: Outcome, pain
       : []),
     ...(deployment.pro ? [`put the licence key into ${secrets}/license-key`] : []),
   ];
+  const newBots = isFirst || !isOwn ? [] : findNewBots(changes);
+  const pushes = changes.some(({ path }) => path === 'bin/push-content');
   const width = Math.max(...steps.filter(([, purpose]) => purpose).map(([command]) => command.length)) + 3;
   return [
     paint('bold', 'Next'),
     ...steps.map(([command, purpose]) => `  ${purpose ? command.padEnd(width) : command}${purpose}`),
     ...(notes.length > 0 ? [paint('bold', `Before ./${deployment.upCommand} ${production.name}`)] : []),
     ...notes.map((note) => `  ${note}`),
+    ...(newBots.length > 0
+      ? [paint('bold', 'Where Botpress has run before, it does not read new bots')]
+      : []),
+    ...newBots.flatMap((bot) => [
+      `  make ${bot} in the administration of each environment (/admin), with this id`,
+      ...(pushes ? [`  then ./bin/push-content ${production.name} brings the content of ${bot}`] : []),
+    ]),
   ];
+}
+
+/** Bots whose files are new in a repository. */
+function findNewBots(changes: readonly Change[]): string[] {
+  return changes.flatMap(({ path, status }) => {
+    const bot = /^botpress\/data\/bots\/([^/]+)\/bot\.config\.json$/.exec(path)?.[1];
+    return bot !== undefined && status === 'created' ? [bot] : [];
+  });
 }
 
 /** Beside a stack of somebody else's there is nothing to start but the parts themselves. */

@@ -483,6 +483,9 @@ describe('the other commands', () => {
   it('add and remove change one list and refuse what makes no sense', async () => {
     expect(await runCommand(['add', 'bot', 'sales', target, '--force'])).toBe(0);
     expect(existsSync(join(target, 'botpress/data/bots/sales/bot.config.json'))).toBe(true);
+    // Botpress does not take it from there once its database has content.
+    expect(out).toMatch(/make sales in the administration[^\n]*\n {2}then \.\/bin\/push-content production/);
+    expect(out).not.toContain('make support');
     expect(await runCommand(['add', 'bot', 'sales', target])).toBe(2);
     expect(await runCommand(['remove', 'bot', 'sales', target, '--force'])).toBe(0);
     expect(existsSync(join(target, 'botpress/data/bots/sales'))).toBe(false);

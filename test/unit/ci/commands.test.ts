@@ -1,10 +1,10 @@
-import { afterAll, beforeAll, beforeEach, describe, expect, it } from '@jest/globals';
+import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, it } from '@jest/globals';
 import { execFile, execFileSync, spawnSync } from 'node:child_process';
 import { chmodSync, mkdirSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { createServer, type Server } from 'node:http';
 import type { AddressInfo } from 'node:net';
 import { tmpdir } from 'node:os';
-import { dirname, join } from 'node:path';
+import { basename, dirname, join } from 'node:path';
 import { promisify } from 'node:util';
 import { aloneShapes, renderAll, writeAll } from './rendered.ts';
 
@@ -115,7 +115,10 @@ exit "\${code:-0}"
   });
 
   it.each([
-    ['content cannot be pushed', { 'push-content': '0 1' }, [...whole, ...back, ask]],
+    ['content was pushed in part', { 'push-content': '0 4' }, [...whole, ...back, ask]],
+    // --undo would put back what an earlier release replaced.
+    ['content cannot be pushed', { 'push-content': '0 1' }, [...whole, 'rollback staging --wait', ask]],
+    ['a new bot is not there', { 'push-content': '0 3' }, [...whole, 'rollback staging --wait', ask]],
     ['visitors are not served', { smoke: '3' }, [...whole, ask, ...back, ask]],
   ])('goes back when %s', (_, wanted, called) => {
     codes(wanted);
@@ -130,10 +133,69 @@ exit "\${code:-0}"
     expect(release().code).toBe(4);
   });
 
+  it('calls for a person when nobody knows how far the push came', () => {
+    codes({ 'push-content': '0 255' });
+    expect(release()).toMatchObject({ code: 4, called: whole });
+  });
+
   it('goes back across versions only where that was allowed', () => {
     codes({ smoke: '3' });
     expect(release('--restore').called).toContain('rollback staging --wait --restore');
   });
+
+  it('goes on where the commit on the server has no bin/push-content yet', () => {
+    git(server, 'rm', '--quiet', 'bin/push-content');
+    git(server, 'commit', '--quiet', '--message', 'Before the part was added');
+    expect(release()).toMatchObject({
+      code: 0,
+      stderr: '',
+      called: ['deploy staging --wait', 'push-content staging', ask],
+      has: commit,
+    });
+  });
+
+  it('says that the server cannot be reached when the connection breaks before anything is changed', () => {
+    codes({ 'push-content': '255' });
+    expect(release()).toMatchObject({
+      code: 255,
+      stderr: expect.stringContaining('cannot be reached'),
+      has: former,
+    });
+  });
+
+  it.each(['value', 'file'])(
+    'gives ssh a key that came as a %s with the line breaks that ssh needs',
+    (form) => {
+      const key = '-----BEGIN KEY-----\nabc\n-----END KEY-----\n';
+      const host = 'server.example ssh-ed25519 AAAA';
+      for (const pasted of [key, key.trim(), key.replaceAll('\n', '\r\n')]) {
+        write(scratch, 'key', pasted, 0o644);
+        write(scratch, 'known', `${host}\r\n`, 0o644);
+        const { status, stdout } = spawnSync(
+          'bash',
+          [
+            '-c',
+            `set -Eeuo pipefail; ROOT=$PWD; . bin/lib/remote.sh; select_environment staging; open_remote
+           cat "$access/key"; cat "$access/known_hosts"; stat -c %a "$access/key"`,
+          ],
+          {
+            cwd: here,
+            encoding: 'utf8',
+            env: {
+              PATH: process.env['PATH'],
+              DEPLOY_HOST: 'server.example',
+              DEPLOY_SSH_KEY: form === 'file' ? join(scratch, 'key') : pasted,
+              DEPLOY_KNOWN_HOSTS: form === 'file' ? join(scratch, 'known') : `${host}\r\n`,
+            },
+          },
+        );
+        expect({ status, stdout: stdout.replace(/\n+/g, '\n') }).toEqual({
+          status: 0,
+          stdout: `${key}${host}\n600\n`,
+        });
+      }
+    },
+  );
 
   it('begins nothing when content was changed on the server', () => {
     codes({ 'push-content': '3' });
@@ -289,6 +351,114 @@ describe('bin/release beside a stack of others', () => {
       'deploy@dev.acme.example cd /opt/acme-bot && bin/backup drill dev',
     );
     expect(remote('backup', 'list', '')).toContain('deploy@192.0.2.7');
+  });
+});
+
+/**
+ * bin/push-content with a container whose content.sh keeps what the server holds in a file: Botpress' side of it is in
+ * the system's tests.
+ */
+describe('bin/push-content', () => {
+  let here: string;
+  let path: string;
+
+  const server = (text?: string) => {
+    if (text !== undefined) write(path, 'server', `${text}\n`, 0o644);
+    return readFileSync(join(path, 'server'), 'utf8').trim();
+  };
+  const wanted = (text: string) => write(path, 'wanted', `${text}\n`, 0o644);
+  const fail = (...commands: string[]) => write(path, 'fails', commands.join('\n'), 0o644);
+  const push = (...args: string[]) => {
+    const { status, stderr } = spawnSync('bin/push-content', ['staging', ...args], {
+      cwd: here,
+      encoding: 'utf8',
+      env: { PATH: `${path}:${process.env['PATH']}`, HOME: here },
+    });
+    return { code: status, stderr };
+  };
+  const done = { code: 0, stderr: '' };
+
+  beforeEach(() => {
+    here = writeAll(files);
+    path = join(here, '../', `${basename(here)}-path`);
+    // inspect answers about the node; content.sh runs after `exec -T NODE`.
+    write(
+      path,
+      'docker',
+      `#!/usr/bin/env bash
+cd '${path}'
+case "$*" in
+  ps*) echo node ;;
+  inspect*) echo 'botpress-blue|running|healthy|0|always|0|2030-01-01T00:00:00Z|botpress/server' ;;
+  *content.sh*)
+    touch fails
+    case \${@: -1} in
+      wanted) cat wanted ;;
+      held) cat server ;;
+      export) ! grep -q export fails && cat server ;;
+      push) if grep -q push fails; then echo 'half of it' >server && exit 1; else cp wanted server; fi ;;
+      restore) cat >server ;;
+      train) ! grep -q train fails ;;
+    esac
+    ;;
+esac
+`,
+    );
+    wanted('first');
+    server('first');
+    expect(push()).toEqual(done);
+    wanted('second');
+    expect(push()).toEqual(done);
+    expect(server()).toBe('second');
+  });
+  afterEach(() => {
+    for (const folder of [here, path]) rmSync(folder, { recursive: true, force: true });
+  });
+
+  it('puts back what its last push replaced, once', () => {
+    expect(push('--undo')).toEqual(done);
+    expect(server()).toBe('first');
+    expect(push('--undo')).toEqual(done);
+    expect(server()).toBe('first');
+  });
+
+  it('does not put back what an earlier push replaced when the next one fails before it changes anything', () => {
+    wanted('third');
+    fail('export');
+    expect(push()).toMatchObject({ code: 1, stderr: expect.stringContaining('nothing was changed') });
+    expect(push('--undo')).toEqual(done);
+    expect(server()).toBe('second');
+  });
+
+  it('loses nothing that was changed on the server since, unless it is told to', () => {
+    server('work in the studio');
+    expect(push('--undo')).toMatchObject({ code: 3, stderr: expect.stringContaining('--undo --force') });
+    expect(server()).toBe('work in the studio');
+    // That work taken over into the repository is still not what the push left.
+    wanted('work in the studio');
+    expect(push('--check')).toEqual(done);
+    expect(push('--undo')).toMatchObject({ code: 3 });
+    expect(push('--undo', '--force')).toEqual(done);
+    expect(server()).toBe('first');
+  });
+
+  it('undoes a push that failed half way without a question', () => {
+    wanted('third');
+    fail('push');
+    expect(push()).toMatchObject({ code: 4, stderr: expect.stringContaining('--undo') });
+    expect(server()).toBe('half of it');
+    expect(push('--undo')).toEqual(done);
+    expect(server()).toBe('second');
+  });
+
+  it('ends with 4 when the training fails after a push, and with 1 when there was nothing to push', () => {
+    fail('train');
+    expect(push()).toMatchObject({ code: 1 });
+    wanted('third');
+    expect(push()).toMatchObject({ code: 4 });
+    fail();
+    expect(push('--undo')).toEqual(done);
+    expect(server()).toBe('second');
   });
 });
 
