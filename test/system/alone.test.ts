@@ -130,7 +130,7 @@ describe('backups beside a stack that the generator did not write', () => {
     await sql(`REVOKE CONNECT ON DATABASE botpress FROM PUBLIC; ALTER DATABASE botpress SET timezone = 'Asia/Kathmandu';
       ALTER DATABASE botpress SET search_path = public, "odd schema"`);
     const properties = () =>
-      sql(`SELECT datacl, datcollate, datctype, setconfig FROM pg_database LEFT JOIN pg_db_role_setting ON setdatabase = oid
+      sql(`SELECT (SELECT array_agg(item::text ORDER BY item::text) FROM unnest(datacl) AS item), datcollate, datctype, setconfig FROM pg_database LEFT JOIN pg_db_role_setting ON setdatabase = oid
         WHERE datname = 'botpress'`);
     const kept = await properties();
     await sql("DELETE FROM talk WHERE id % 2 = 0; UPDATE talk SET said = 'nonsense'");
