@@ -827,6 +827,23 @@ describe('killed', () => {
       expect(await isUp()).toBe(true);
     });
 
+    it('whose output nobody reads any more goes back to what was before', async () => {
+      const { code } = await run(
+        'bash',
+        [
+          '-c',
+          `set -o pipefail; bin/restore "$1" staging --no-safety-set --yes 2>&1 |
+            until grep --quiet --no-messages swapped state/staging/restore; do sleep 0.05; done`,
+          'bash',
+          id,
+        ],
+        { cwd: stack.folder, timeout: 100_000 },
+      );
+      expect(code).toBe(12);
+      await expectUntouched();
+      expect(await isUp()).toBe(true);
+    });
+
     it('that was interrupted is not touched by a dry run', async () => {
       const noted = join(stack.folder, 'state/staging/restore');
       writeFileSync(noted, `${id} swapped\n`);

@@ -376,6 +376,44 @@ it('fills the volume of the language server with a pod that the namespace takes,
   expect(order).not.toContain(-1);
 });
 
+describe('bin/kubernetes up', () => {
+  it.each(['image', 'replicas'])('stops no node where the cluster does not tell the %s in force', (field) => {
+    const folder = mkdtempSync(join(tmpdir(), 'kubernetes-up-'));
+    try {
+      for (const [path, text] of renderFiles(on('kubernetes', {}))) {
+        if (!/^(bin|kubernetes)\//.test(path)) continue;
+        mkdirSync(dirname(join(folder, path)), { recursive: true });
+        writeFileSync(join(folder, path), text.replaceAll('.example.com', '.acme.test'), { mode: 0o755 });
+      }
+      const commands = join(folder, 'commands');
+      mkdirSync(commands);
+      writeFileSync(
+        join(commands, 'kubectl'),
+        `#!/bin/sh
+echo "$*" >>'${folder}/calls'
+case "$*" in
+  *' get deployment botpress '*${field}*) echo 'Unable to connect to the server' >&2; exit 1 ;;
+  *' get deployment botpress '*image*) echo botpress/server:12.31.10 ;;
+  *' get deployment botpress '*replicas*) echo 1 ;;
+  'kustomize '*) echo 'image: botpress/server:12.31.10' ;;
+esac
+`,
+        { mode: 0o755 },
+      );
+      const { status, stderr } = spawnSync(join(folder, 'bin/kubernetes'), ['up', 'production', '--yes'], {
+        encoding: 'utf8',
+        env: { PATH: `${commands}:${process.env.PATH}` },
+      });
+      const calls = readFileSync(join(folder, 'calls'), 'utf8');
+      expect([status, stderr]).toEqual([1, expect.stringContaining('the cluster does not say')]);
+      expect(calls).toContain('get deployment botpress');
+      expect(calls).not.toMatch(/ (scale|apply|delete) /);
+    } finally {
+      rmSync(folder, { recursive: true });
+    }
+  });
+});
+
 describe('a job that a command runs', () => {
   const files = renderFiles(on('kubernetes', {}));
 
