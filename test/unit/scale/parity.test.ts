@@ -484,7 +484,7 @@ esac
             '-Eeuo',
             'pipefail',
             '-c',
-            '. "$ROOT/bin/lib/environment.sh"; select_environment production; . "$ROOT/bin/lib/swarm/stack.sh"; take_back 7',
+            '. "$ROOT/bin/lib/environment.sh"; select_environment production; . "$ROOT/bin/lib/swarm/stack.sh"; roll_back_update 7',
           ],
           { encoding: 'utf8', env: { ROOT: folder, STATE: state, PATH: `${folder}:${process.env.PATH}` } },
         );
@@ -557,5 +557,39 @@ describe.each(['swarm', 'kubernetes'] as const)('what is said of production on %
     for (const name of ['README.md', 'docs/channels.md', 'docs/alerts.md'])
       expect(files.get(name)).toMatch(/runbook\.md#where-production-runs\)/);
     expect(files.get('docs/runbook.md')).toMatch(/^## Where production runs$/m);
+  });
+});
+
+describe.each(['swarm', 'kubernetes'] as const)('the commands of a deployment on %s', (target) => {
+  const files = renderFiles(on(target, {}));
+  const functionsOf = (path: string) =>
+    [...(files.get(path) ?? '').matchAll(/^([\w-]+)\(\) [{(]$/gm)].map(([, name = '']) => name);
+
+  /** Libraries that a script reads, and those that they read. */
+  function librariesOf(path: string, known = new Set<string>()): Set<string> {
+    for (const [, root, name = ''] of (files.get(path) ?? '').matchAll(
+      /^ *\. "(?:(\$ROOT)|\$\{BASH_SOURCE\[0\]%\/\*\})\/([\w/-]+\.sh)"/gm,
+    )) {
+      const library = root ? name : join(dirname(path), name);
+      if (known.has(library)) continue;
+      known.add(library);
+      librariesOf(library, known);
+    }
+    return known;
+  }
+
+  // One that is read while a command runs would put its function in the place of the command's own.
+  it('lose none of their functions to a library of the same names', () => {
+    const commands = [...files.keys()].filter((path) => /^bin\/[\w-]+$/.test(path));
+    const lost = commands.flatMap((path) =>
+      [...librariesOf(path)].flatMap((library) =>
+        functionsOf(library)
+          .filter((name) => functionsOf(path).includes(name))
+          .map((name) => `${path} and ${library}: ${name}`),
+      ),
+    );
+    expect(librariesOf('bin/restore').size).toBeGreaterThan(5);
+    expect(functionsOf('bin/restore')).toContain('take_back');
+    expect(lost).toEqual([]);
   });
 });
